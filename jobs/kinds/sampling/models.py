@@ -1,0 +1,94 @@
+"""Problems, samples and problem sets of sampling experiments.
+
+The unique key (experiment, problem, index) of a sample gives exact resume, "draw more" and re-grading: doing a shard
+twice inserts nothing twice. The live curve is drawn from the counters (n, c) of each problem, never from samples.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from jobs.models import Experiment
+
+
+class ProblemSet(models.Model):
+    """A team's uploaded problems, in the JSONL format of docs/problem-format.md."""
+
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="problem_sets")
+    name = models.CharField(max_length=80)
+    problems = models.JSONField()  # list of engine.problems.Problem as dicts
+    count = models.PositiveIntegerField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="one_problem_set_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Problem(models.Model):
+    """A problem as it was when the experiment started, with its counters."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="problems")
+    index = models.PositiveIntegerField()
+    uid = models.CharField(max_length=100)
+    question = models.TextField()
+    answer = models.TextField()
+    n = models.PositiveIntegerField(default=0)  # graded samples: correct, wrong, error or timeout
+    c = models.PositiveIntegerField(default=0)  # correct ones
+    errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
+    seq = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "index"], name="one_problem_per_index")]
+        indexes = [models.Index(fields=["experiment", "seq"], name="changed_problems")]
+
+
+class Verdict(models.TextChoices):
+    PENDING = "pending", "Not graded yet"
+    CORRECT = "correct", "Correct"
+    WRONG = "wrong", "Wrong"
+    ERROR = "error", "Grader error"
+    TIMEOUT = "timeout", "Grader timeout"
+
+
+class Sample(models.Model):
+    """One answer. Hot columns only; the text is in SampleText so that counting and filtering stay fast."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="samples")
+    problem = models.ForeignKey(Problem, on_delete=models.CASCADE, related_name="samples")
+    index = models.PositiveIntegerField()
+    seed = models.BigIntegerField()
+    tokens = models.PositiveIntegerField()
+    logprob = models.FloatField()  # sum over the answer's tokens at temperature 1, before any filter
+    finish = models.CharField(max_length=10)
+    verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
+    answer = models.CharField(max_length=200, blank=True)  # as extracted from the text
+    canonical = models.CharField(max_length=200, blank=True)  # equal answers share it
+    reason = models.CharField(max_length=200, blank=True)
+    grade_seconds = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[models.Manager[Sample]] = models.Manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "problem", "index"], name="one_sample_per_index")]
+        indexes = [
+            models.Index(fields=["experiment", "verdict", "id"], name="samples_by_verdict"),
+            models.Index(fields=["experiment", "id"], name="samples_in_order"),
+            models.Index(fields=["problem", "index"], condition=Q(verdict="pending"), name="ungraded_samples"),
+        ]
+
+
+class SampleText(models.Model):
+    sample = models.OneToOneField(Sample, on_delete=models.CASCADE, primary_key=True, related_name="body")
+    text = models.TextField()

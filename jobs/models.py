@@ -1,0 +1,225 @@
+"""What was asked (Experiment), the parts workers claim (Shard), and what they report (LogLine, Metric, Artifact).
+
+The database is the truth and the broker a doorbell. Every row a live page shows carries ``seq``: the value of its
+experiment's ``last_seq`` when the row last changed. "What changed after seq N" is therefore one indexed query per
+table, with absolute values, and no history of events has to be kept.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from jobs.kinds.base import Kind
+
+
+class Status(models.TextChoices):
+    """States of an experiment."""
+
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    FINISHED = "finished", "Finished"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+ENDED = (Status.FINISHED, Status.FAILED, Status.CANCELLED)
+
+
+class ShardStatus(models.TextChoices):
+    """States of a shard. ``waiting``: an earlier stage is not done; ``queued``: any worker may claim it."""
+
+    WAITING = "waiting", "Waiting"
+    QUEUED = "queued", "Queued"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Priority(models.IntegerChoices):
+    LOW = 0, "Low"
+    NORMAL = 5, "Normal"
+    HIGH = 9, "High"
+
+
+class Queue(models.TextChoices):
+    """Which workers may claim a shard."""
+
+    GPU = "gpu", "GPU"  # one at a time per accelerator; on a laptop the CPU stands in
+    CPU = "cpu", "CPU"
+
+
+class ExperimentQuerySet(models.QuerySet["Experiment"]):
+    def visible_to(self, user: Any | AnonymousUser) -> ExperimentQuerySet:
+        """Experiments of the teams that the person belongs to."""
+        return self.filter(team__memberships__user_id=user.pk)
+
+
+class Experiment(models.Model):
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="experiments")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="experiments"
+    )
+    kind = models.CharField(max_length=20)
+    name = models.CharField(max_length=120)
+    spec = models.JSONField(encoder=DjangoJSONEncoder)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    priority = models.IntegerField(choices=Priority, default=Priority.NORMAL)
+    reason = models.TextField(blank=True)  # why it failed or was cancelled, in words
+    last_seq = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # What lists and dashboards show ({"label": "Coverage at 64", "value": 0.74, ...}); written by Kind.summary.
+    summary = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+
+    objects: ClassVar[ExperimentQuerySet] = ExperimentQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["team", "-created_at"], name="experiments_of_a_team"),
+            models.Index(fields=["status"], condition=Q(status__in=["queued", "running"]), name="open_experiments"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def kind_object(self) -> Kind:
+        from jobs.kinds import get_kind
+
+        return get_kind(self.kind)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+    @property
+    def colour_slot(self) -> int:
+        """1 to 7: the chart colour this experiment keeps on every page."""
+        return self.pk % 7 + 1
+
+
+class Shard(models.Model):
+    """The part of an experiment that one worker leases. Only jobs.leases changes its status."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="shards")
+    stage = models.CharField(max_length=20)
+    stage_index = models.PositiveSmallIntegerField()
+    index = models.PositiveIntegerField()  # within the stage
+    queue = models.CharField(max_length=3, choices=Queue)
+    payload = models.JSONField(default=dict)  # what to do; made by Kind.plan, read by Kind.prepare
+    # True: starts when the shard of the same index in the stage before is done. False: when that whole stage is.
+    pairwise = models.BooleanField(default=False)
+    status = models.CharField(max_length=9, choices=ShardStatus, default=ShardStatus.QUEUED)
+    done = models.PositiveIntegerField(default=0)  # units (samples, epochs, ...) finished
+    total = models.PositiveIntegerField(default=1)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    # Raised by every claim and never lowered: what a worker wrote under an older claim is refused.
+    claim = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=100, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)  # of the last attempt's end, in words
+    log_tail = models.TextField(blank=True)  # last output of the runner when an attempt failed
+    seq = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["experiment", "stage", "index"], name="one_shard_per_stage_and_index")
+        ]
+        indexes = [
+            models.Index(fields=["queue", "experiment"], condition=Q(status="queued"), name="queued_shards"),
+            models.Index(fields=["lease_until"], condition=Q(status="running"), name="leased_shards"),
+            models.Index(fields=["experiment", "seq"], name="changed_shards"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.index}"
+
+
+class Worker(models.Model):
+    """A worker process that has reported itself. A hung worker still answers TCP, so liveness is this row's age."""
+
+    name = models.CharField(max_length=100, unique=True)
+    queue = models.CharField(max_length=3, choices=Queue)
+    host = models.CharField(max_length=100)
+    device = models.CharField(max_length=100)  # "NVIDIA H200" or "CPU, 2 cores"
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    shard = models.ForeignKey(Shard, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LogLine(models.Model):
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="log_lines")
+    shard = models.ForeignKey(Shard, on_delete=models.CASCADE, null=True, related_name="+")
+    seq = models.PositiveBigIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+    level = models.CharField(max_length=7, default="info")  # info, warning, error
+    text = models.TextField()
+
+    class Meta:
+        indexes = [models.Index(fields=["experiment", "seq"], name="log_by_seq")]
+
+
+class Metric(models.Model):
+    """One point of a series over time, such as tokens per second."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="metrics")
+    shard = models.ForeignKey(Shard, on_delete=models.CASCADE, null=True, related_name="+")
+    seq = models.PositiveBigIntegerField()
+    name = models.CharField(max_length=40)
+    at = models.DateTimeField(default=timezone.now)
+    value = models.FloatField()
+
+    class Meta:
+        indexes = [models.Index(fields=["experiment", "name", "seq"], name="metrics_by_seq")]
+
+
+def artifact_path(artifact: Artifact, filename: str) -> str:
+    return f"{artifact.experiment.code}/{uuid.uuid4().hex}-{filename}"
+
+
+class Artifact(models.Model):
+    """A file an experiment made, in Django's default storage."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="artifacts")
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=120)
+    content_type = models.CharField(max_length=80)
+    size = models.PositiveBigIntegerField()
+    file = models.FileField(upload_to=artifact_path, max_length=255)
+    created_at = models.DateTimeField(default=timezone.now)
+    seq = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="one_artifact_per_name")]
+
+
+def next_seq(experiment_id: int) -> int:
+    """Raise the experiment's sequence number and return it. Call inside the transaction that stamps rows with it:
+    the update locks the experiment's row, so numbers become visible in order."""
+    Experiment.objects.filter(pk=experiment_id).update(last_seq=F("last_seq") + 1)
+    return Experiment.objects.values_list("last_seq", flat=True).get(pk=experiment_id)
+
+
+def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    """Seconds from start to end (now when it has not ended); None before the start."""
+    return None if start is None else ((end or timezone.now()) - start).total_seconds()

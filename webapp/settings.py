@@ -1,0 +1,250 @@
+"""Canopy's one settings file. Every value comes from the environment, and every default works with nothing set.
+
+docs/operations.md lists each variable. The broker, the live layer and the cache are one Valkey or Redis server:
+``REDIS_URL``, or the socket of the embedded server that ``manage.py serve`` starts in the data folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import django_stubs_ext
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from webapp import env
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("CANOPY_DATA", str(BASE_DIR / ".canopy"))).resolve()
+DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _secret_key() -> str:
+    """CANOPY_SECRET_KEY, or a key made once and kept in the data folder so that sessions survive a restart."""
+    if key := env.secret("CANOPY_SECRET_KEY"):
+        return key
+    path = DATA_DIR / "secret-key"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, delete=False) as draft:
+            draft.write(secrets.token_urlsafe(50))
+        os.chmod(draft.name, 0o600)
+        try:
+            os.link(draft.name, path)  # atomic: of two processes starting together, one key wins
+        except FileExistsError:
+            pass
+        os.unlink(draft.name)
+    return path.read_text().strip()
+
+
+SECRET_KEY = _secret_key()
+DEBUG = env.boolean("CANOPY_DEBUG", False)
+ALLOWED_HOSTS = env.words("CANOPY_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("CANOPY_TRUSTED_ORIGINS")
+HTTPS = env.boolean("CANOPY_HTTPS", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "webapp.apps.WebappConfig",
+    "webapp.accounts",
+    "webapp.experiments",
+    "webapp.sharing",
+    "jobs",
+    # One line per kind of experiment; each registers itself with jobs.kinds.
+    "jobs.kinds.sampling",
+    "channels",
+    "csp",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+ROOT_URLCONF = "webapp.urls"
+ASGI_APPLICATION = "webapp.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+                "webapp.context.shell",
+            ]
+        },
+    }
+]
+
+# --- database -------------------------------------------------------------------------------------------------------
+
+
+def _database(url: str) -> dict[str, Any]:
+    """DATABASE_URL as Django wants it: ``postgres://user:password@host:port/name`` or ``sqlite:///path``."""
+    if not url:
+        return _sqlite(DATA_DIR / "canopy.db")
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return _sqlite(Path(parts.path))
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ImproperlyConfigured(f"DATABASE_URL must start with postgres:// or sqlite://, not {parts.scheme!r}.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),  # a %2F-encoded path is a unix socket's folder
+        "PORT": str(parts.port or ""),
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+def _sqlite(path: Path) -> dict[str, Any]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "OPTIONS": {
+            # IMMEDIATE takes the write lock when a transaction starts: a later upgrade would fail at once
+            # with "database is locked" instead of waiting its turn.
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+        },
+        "TEST": {"NAME": env.text("CANOPY_TEST_DB") or None},
+    }
+
+
+DATABASES = {"default": _database(env.secret("DATABASE_URL"))}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- broker, live layer, cache --------------------------------------------------------------------------------------
+
+
+def _embedded_socket() -> Path:
+    """Where the embedded server listens. A unix socket's path must stay under 108 bytes, so a deep data folder
+    gets a short name in the runtime folder instead."""
+    path = DATA_DIR / "valkey.sock"
+    if len(str(path).encode()) < 100:
+        return path
+    name = hashlib.sha256(str(DATA_DIR).encode()).hexdigest()[:12]
+    return Path(env.text("XDG_RUNTIME_DIR", tempfile.gettempdir())) / f"canopy-{name}.sock"
+
+
+VALKEY_SOCKET = _embedded_socket()
+REDIS_URL = env.secret("REDIS_URL")  # empty: the embedded server
+
+
+def _redis(database: int) -> str:
+    if REDIS_URL:
+        return f"{REDIS_URL.rstrip('/')}/{database}"
+    return f"unix://{VALKEY_SOCKET}?db={database}"
+
+
+CHANNEL_LAYERS = {
+    "default": {
+        # The Pub/Sub layer subscribes again by itself after a broker restart; the core layer goes deaf.
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            # redis-py 8 times sockets out after 5 s by default, which kills idle subscriptions.
+            "hosts": [{"address": _redis(1), "socket_timeout": None}],
+            "prefix": "canopy",
+            "on_disconnect": "redis.disconnect",
+            "on_reconnect": "redis.reconnect",
+        },
+    }
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": _redis(2)}}
+CELERY_BROKER_URL = _redis(0) if REDIS_URL else f"redis+socket://{VALKEY_SOCKET}?virtual_host=0"
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+LEASE_SECONDS = env.integer("CANOPY_LEASE_SECONDS", 30, least=2)
+HANG_SECONDS = env.integer("CANOPY_HANG_SECONDS", 600, least=5)
+MAX_ATTEMPTS = env.integer("CANOPY_MAX_ATTEMPTS", 3, least=1)
+MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
+
+# --- accounts, mail, files, pages -------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
+OPEN_SIGN_UP = env.boolean("CANOPY_OPEN_SIGN_UP", True)
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+EMAIL_HOST = env.text("CANOPY_SMTP_HOST")
+EMAIL_PORT = env.integer("CANOPY_SMTP_PORT", 587, least=1)
+EMAIL_HOST_USER = env.text("CANOPY_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.secret("CANOPY_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.boolean("CANOPY_SMTP_TLS", True)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+DEFAULT_FROM_EMAIL = env.text("CANOPY_MAIL_FROM", "canopy@localhost")
+
+MEDIA_ROOT = DATA_DIR / "artifacts"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = DEBUG
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+USE_TZ = True
+TIME_ZONE = env.text("CANOPY_TIME_ZONE", "UTC")
+LANGUAGE_CODE = "en-us"
+USE_THOUSAND_SEPARATOR = False
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:", "blob:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "worker-src": [SELF, "blob:"],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("CANOPY_LOG_LEVEL", "INFO")},
+    "loggers": {"httpx": {"level": "WARNING"}, "django.channels.server": {"level": "WARNING"}},
+}

@@ -1,0 +1,11 @@
+"""Every address of Canopy, grouped by prefix. Public ids are UUIDs, never primary keys."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("webapp.accounts.urls")),
+    path("", include("webapp.experiments.urls")),
+    path("", include("webapp.sharing.urls")),
+]
