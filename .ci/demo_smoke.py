@@ -1,0 +1,100 @@
+"""Does `make demo` do what the README says? Runs it twice on an empty data folder and looks at what a person would see.
+
+1. The demo prints one address; its experiment draws real samples and a coverage curve appears.
+2. Stopped and started again, it keeps the data and goes on.
+3. Killed with SIGKILL, it leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from http.cookiejar import CookieJar
+from typing import Any, TypeVar
+
+import psutil
+
+Seen = TypeVar("Seen")
+DATA = tempfile.mkdtemp(prefix="canopy-demo-")
+PORT = "8765"
+
+
+def start() -> tuple[subprocess.Popen[str], str]:
+    """Start the demo and return it with the sign-in address it printed."""
+    demo = subprocess.Popen(
+        ["make", "--no-print-directory", "demo"],
+        env={**os.environ, "CANOPY_DATA": DATA, "CANOPY_PORT": PORT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        print("   ", line, end="", flush=True)
+        if found := re.search(r"http://\S+", line):
+            return demo, found.group()
+    sys.exit("make demo ended without printing an address")
+
+
+def wait_for(what: str, look: Callable[[], Seen], seconds: float) -> Seen:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if seen := look():
+            print(f"    {what}: {seen}", flush=True)
+            return seen
+        time.sleep(1)
+    sys.exit(f"not seen within {seconds} s: {what}")
+
+
+def signed_in(address: str) -> tuple[urllib.request.OpenerDirector, str]:
+    """Follow the printed address and return a browser-like opener with the experiment's own address."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+    page = opener.open(address)
+    found = re.search(r"/experiments/[0-9a-f-]{36}/", page.geturl() + page.read().decode())
+    if not found:
+        sys.exit(f"{address} led to {page.geturl()}, which shows no experiment")
+    return opener, f"http://127.0.0.1:{PORT}{found.group()}"
+
+
+def live(opener: urllib.request.OpenerDirector, experiment: str) -> dict[str, Any]:
+    state: dict[str, Any] = json.load(opener.open(f"{experiment}live.json"))
+    return state
+
+
+def family(root: subprocess.Popen[str]) -> list[psutil.Process]:
+    process = psutil.Process(root.pid)
+    return [process, *process.children(recursive=True)]
+
+
+def main() -> None:
+    demo, address = start()
+    opener, experiment = signed_in(address)
+    graded = wait_for("graded samples", lambda: live(opener, experiment)["kind"]["graded"], 400)
+    wait_for("points on the coverage curve", lambda: live(opener, experiment)["kind"]["curve"]["k"], 60)
+
+    os.killpg(demo.pid, signal.SIGINT)
+    demo.wait(60)
+
+    demo, address = start()
+    opener, experiment = signed_in(address)
+    again = live(opener, experiment)["kind"]["graded"]
+    assert again >= graded, f"the second start lost samples: {again} after {graded}"
+    wait_for("more graded samples after the restart", lambda: live(opener, experiment)["kind"]["graded"] > again, 400)
+
+    processes = family(demo)
+    launcher = next(p for p in processes if "manage.py" in " ".join(p.cmdline()))
+    launcher.kill()
+    wait_for("nothing left after SIGKILL", lambda: not any(p.is_running() and p.status() != "zombie" for p in processes), 30)
+
+
+if __name__ == "__main__":
+    main()
