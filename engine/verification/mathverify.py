@@ -1,0 +1,88 @@
+"""math-verify: symbolic comparison of mathematical answers (github.com/huggingface/Math-Verify).
+
+It parses LaTeX and plain expressions to sympy and compares those, which can run for ever or take all memory
+(``9^9^9^9``); so it is marked isolated and the pool runs it in a killable process. Its own SIGALRM timeouts work only
+in a main thread and are switched off.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from engine.verification.gsm8k import canonical_number
+from engine.verification.types import Verdict
+
+# Final answers stand at the end; a longer text is cut to its tail, which also bounds the regular expressions' time.
+_TAIL = 4_000
+# An answer beyond this is no answer; sympy's time grows quickly with length.
+_LONGEST = 400
+_MARKED = re.compile(r"####\s*(.+)")
+_BOLD_NUMBER = re.compile(r"\*\*\s*(\$?-?[\d.,]+)\s*\*\*")
+_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
+_PLAIN_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?\.?")
+
+
+class MathVerifier:
+    name = "math-verify"
+    title = "math-verify (symbolic)"
+    help = "Finds the final answer (boxed, after ####, or the last one) and compares it as mathematics: 1/2 equals 0.5."
+    isolated = True
+
+    def grade(self, text: str, gold: str) -> Verdict:
+        candidate = _candidate(text)
+        if _PLAIN_NUMBER.fullmatch(gold.strip()) and _PLAIN_NUMBER.fullmatch(candidate):
+            return _compare_numbers(candidate, gold)
+        return _compare_symbolically(candidate, gold)
+
+
+def _candidate(text: str) -> str:
+    """The part of ``text`` that states the final answer.
+
+    What follows the first ``####`` when the text has that marker, else the text's tail, where math-verify looks for
+    boxed and last expressions. ``**73**`` is unwrapped: math-verify reads the stars as operators (its issue 76).
+    """
+    if marked := _MARKED.search(text):
+        text = marked.group(1)
+    return _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
+
+
+def _compare_numbers(candidate: str, gold: str) -> Verdict:
+    """Two plain numbers need no sympy; most answers end here."""
+    answer, wanted = canonical_number(candidate), canonical_number(gold)
+    if answer == wanted:
+        return Verdict("correct", candidate, answer)
+    return Verdict("wrong", candidate, answer, f"Expected {wanted}.")
+
+
+def _compare_symbolically(candidate: str, gold: str) -> Verdict:
+    parsed, shown = _parse(candidate)
+    if not parsed:
+        return Verdict("wrong", reason="No answer found in the text.")
+    if len(shown) > _LONGEST:
+        return Verdict("wrong", shown, reason=f"The answer is longer than {_LONGEST} characters.")
+    wanted, _ = _parse(gold if "$" in gold or "\\boxed" in gold else f"${gold}$")
+    if not wanted:
+        return Verdict("error", shown, reason="The gold answer cannot be parsed.")
+    import math_verify
+
+    # The gold answer comes first: verify() is not symmetric.
+    same = math_verify.verify(wanted, parsed, timeout_seconds=None)
+    canonical = _canonical(parsed[0])
+    return Verdict("correct", shown, canonical) if same else Verdict("wrong", shown, canonical, f"Expected {gold}.")
+
+
+def _parse(text: str) -> tuple[list[Any], str]:
+    """math-verify's parse: ([expression, matched text], the text that was matched)."""
+    import math_verify
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off; they are, by intent
+    parsed = math_verify.parse(text, parsing_timeout=None)
+    return parsed, next((part for part in reversed(parsed) if isinstance(part, str)), str(parsed[0]) if parsed else "")
+
+
+def _canonical(expression: Any) -> str:
+    """One spelling for equal numbers; otherwise sympy's own spelling, which orders terms."""
+    number = getattr(expression, "is_Number", False)
+    return canonical_number(str(expression)) if number else str(expression)

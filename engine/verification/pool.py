@@ -1,0 +1,7 @@
+"""placeholder"""
+
+
+class GraderPool: ...
+
+
+def grade_many(): ...

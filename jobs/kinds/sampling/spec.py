@@ -1,0 +1,237 @@
+"""Everything a person may ask of a sampling experiment. The form, the API, the stored record and the docs come from it.
+
+Every field has a title, help (``description``), bounds, and in ``json_schema_extra`` its ``section`` of the form, its
+``unit``, and where useful ``choices`` ([value, label] pairs), ``widget`` or ``step``.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from engine.problems import BUNDLED
+from engine.verification import VERIFIERS
+from jobs.kinds.sampling.sources import DEMO_MODEL
+
+MAX_SAMPLES = 10_000
+MAX_TOKENS = 32_768
+# Seeds pass through JavaScript, whose numbers are exact up to here.
+MAX_SEED = 2**53 - 1
+QUESTION = "{question}"
+
+
+def _storable(text: str) -> str:
+    """Line ends as \\n (browsers send \\r\\n) and nothing a database refuses: NUL bytes, halves of surrogate pairs."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("contains characters that are not valid Unicode text; remove them") from None
+    return text.replace("\r\n", "\n").replace("\0", "")
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("write some text here")
+    return text
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError("write at least one character")
+    return text
+
+
+LongText = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
+FilledText = Annotated[LongText, AfterValidator(_filled)]
+ModelName = Annotated[
+    str,
+    StringConstraints(max_length=300),
+    AfterValidator(_storable),
+    AfterValidator(str.strip),
+    AfterValidator(_filled),
+]
+# White space is a fine stop string: "\n\n" ends an answer at the first blank line.
+StopString = Annotated[str, StringConstraints(max_length=100), AfterValidator(_storable), AfterValidator(_not_empty)]
+
+
+class Example(BaseModel):
+    """A solved problem shown before the real one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: FilledText = Field(title="Question")
+    answer: FilledText = Field(title="Answer")
+
+
+class SamplingSpec(BaseModel):
+    """Draw ``samples`` answers for each problem, grade them, and see coverage grow with k."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    # --- model and problems
+    model: ModelName = Field(
+        default=DEMO_MODEL,
+        title="Model",
+        description="The demo model, a model directory on the workers, or a hub id such as Qwen/Qwen3-0.6B. "
+        "Weights must be safetensors or GGUF.",
+        json_schema_extra={"section": "Model and problems"},
+    )
+    problems: str = Field(
+        default="bundled/arithmetic-60",
+        max_length=100,
+        title="Problem set",
+        description="A bundled set, or one that your team uploaded.",
+        json_schema_extra={"section": "Model and problems", "widget": "problem-set"},
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        title="First problems only",
+        description="Use only the first so many problems of the set. Empty: all of them.",
+        json_schema_extra={"section": "Model and problems", "unit": "problems"},
+    )
+    # --- sampling
+    samples: int = Field(
+        default=64,
+        ge=1,
+        le=MAX_SAMPLES,
+        title="Samples per problem",
+        description="The curve is drawn for every k up to this. More can be drawn later.",
+        json_schema_extra={"section": "Sampling", "unit": "samples"},
+    )
+    temperature: float = Field(
+        default=0.8,
+        ge=0,
+        le=2,
+        title="Temperature",
+        description="Higher values give more varied answers. 0 gives the same answer every time.",
+        json_schema_extra={"section": "Sampling", "step": 0.05},
+    )
+    top_p: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=1,
+        title="Top-p",
+        description="Keep the likeliest tokens that together reach this probability. 1 keeps all.",
+        json_schema_extra={"section": "Sampling", "step": 0.01},
+    )
+    top_k: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        title="Top-k",
+        description="Keep so many of the likeliest tokens. 0 keeps all.",
+        json_schema_extra={"section": "Sampling", "unit": "tokens"},
+    )
+    max_tokens: int = Field(
+        default=256,
+        ge=1,
+        le=MAX_TOKENS,
+        title="Longest answer",
+        description="An answer is cut off here.",
+        json_schema_extra={"section": "Sampling", "unit": "tokens"},
+    )
+    stop: list[StopString] = Field(
+        default_factory=list,
+        max_length=8,
+        title="Stop strings",
+        description="An answer ends before the first of these. One a line, at most 8.",
+        json_schema_extra={"section": "Sampling", "widget": "lines"},
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_SEED,
+        title="Seed",
+        description="The same seed and settings give the same samples.",
+        json_schema_extra={"section": "Sampling"},
+    )
+    # --- prompt
+    chat: bool = Field(
+        default=True,
+        title="Use the model's chat template",
+        description="For instruction-tuned models. Off: the prompt is plain text to be continued.",
+        json_schema_extra={"section": "Prompt"},
+    )
+    system: LongText = Field(
+        default="",
+        title="System message",
+        description="Comes before everything else. Chat only; empty: the template's own, if it has one.",
+        json_schema_extra={"section": "Prompt", "widget": "textarea"},
+    )
+    template: LongText = Field(
+        default=QUESTION,
+        title="Prompt template",
+        description="The text around each question; {question} stands for it.",
+        json_schema_extra={"section": "Prompt", "widget": "textarea"},
+    )
+    few_shot: list[Example] = Field(
+        default_factory=list,
+        max_length=32,
+        title="Few-shot examples",
+        description="Solved problems shown before each question. All samples share them, so they cost little.",
+        json_schema_extra={"section": "Prompt", "widget": "examples"},
+    )
+    # --- grading
+    verifier: str = Field(
+        default="math-verify",
+        max_length=40,
+        title="Verifier",
+        description="Decides whether an answer is correct. You can grade again with another one later.",
+        json_schema_extra={
+            "section": "Grading",
+            "choices": [[verifier.name, verifier.title] for verifier in VERIFIERS.values()],
+        },
+    )
+
+    @field_validator("problems")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        place, _, name = value.partition("/")
+        if place == "bundled" and name in BUNDLED:
+            return value
+        if place == "set" and re.fullmatch(r"[0-9a-fA-F-]{32,36}", name):
+            try:
+                return f"set/{uuid.UUID(name)}"
+            except ValueError:
+                pass
+        raise ValueError(f"choose one of {', '.join('bundled/' + name for name in BUNDLED)}, or an uploaded set")
+
+    @field_validator("temperature")
+    @classmethod
+    def _not_nearly_zero(cls, value: float) -> float:
+        if 0 < value < 0.01:  # logits divided by it would overflow
+            raise ValueError("use 0, or 0.01 and more")
+        return value
+
+    @field_validator("system")
+    @classmethod
+    def _only_in_chat(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("chat") is False:
+            raise ValueError("plain-text prompts have no system message; put it into the template or turn chat on")
+        return value
+
+    @field_validator("template")
+    @classmethod
+    def _has_question(cls, value: str) -> str:
+        if QUESTION not in value:
+            raise ValueError(f"write {QUESTION} where the question goes")
+        return value
+
+    @field_validator("verifier")
+    @classmethod
+    def _known_verifier(cls, value: str) -> str:
+        if value not in VERIFIERS:
+            raise ValueError(f"choose one of {', '.join(VERIFIERS)}")
+        return value
+
+    @property
+    def problem_set_code(self) -> uuid.UUID | None:
+        """The uploaded set's code; None for a bundled set."""
+        place, _, name = self.problems.partition("/")
+        return uuid.UUID(name) if place == "set" else None
