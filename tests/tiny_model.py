@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+VOCABULARY = 304
 EOS = "<|im_end|>"
 BOS = "<|im_start|>"
 CHAT_TEMPLATE = (
@@ -41,7 +42,11 @@ _OVERRIDES: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "gemma": {"num_key_value_heads": 1},
     "gemma2": {"query_pre_attn_scalar": 16, "sliding_window": 10, "attn_logit_softcapping": 5.0},
-    "gemma3": {"query_pre_attn_scalar": 16, "sliding_window": 10},
+    "gemma3": {
+        "query_pre_attn_scalar": 16,
+        "sliding_window": 10,
+        "layer_types": ["sliding_attention", "full_attention"],
+    },
 }
 FAMILIES = tuple(_OVERRIDES)
 _MODEL_TYPE = {"smollm": "llama", "mistral_sliding": "mistral", "gemma3": "gemma3_text"}
@@ -59,7 +64,8 @@ def build_tiny_model(path: Path, family: str = "llama", *, seed: int = 0) -> Pat
     tokenizer = _build_tokenizer()
     config = AutoConfig.for_model(
         _MODEL_TYPE.get(family, family),
-        vocab_size=len(tokenizer),
+        # Rounded up past the tokenizer, as real models are: a sample may draw an id that has no token.
+        vocab_size=VOCABULARY,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

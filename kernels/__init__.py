@@ -1,0 +1,1 @@
+"""Numerical kernels, each beside its plain-torch reference of the same signature."""
