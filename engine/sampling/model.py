@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from engine.sampling.attention import ATTENTION_NAME, check_supported
+from engine.sampling.gguf_copy import dense_copy
 from engine.sampling.shape import BYTES_PER_VALUE, ModelShape, model_shape
-from engine.sampling.sources import ModelError, check_folder, find_model
+from engine.sampling.sources import ModelError, find_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def load_model(
     processes may do so at once.
     """
     files = find_model(source)
-    folder = _unpacked_gguf(files.path, cache_dir) if files.is_gguf else files.path
+    folder = dense_copy(files.path, cache_dir) if files.is_gguf else files.path
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     try:
@@ -88,37 +85,3 @@ def _eos_ids(module: Any, tokenizer: Any) -> frozenset[int]:
     listed = module.generation_config.eos_token_id
     ids = {tokenizer.eos_token_id, *(listed if isinstance(listed, list) else [listed])}
     return frozenset(ids - {None})
-
-
-def _unpacked_gguf(path: Path, cache_dir: Path) -> Path:
-    """Folder with a dense bf16 copy of the GGUF file, made on first use.
-
-    It is written beside its place and renamed into it, so that a half-written copy is never seen and two
-    processes that race leave one complete folder.
-    """
-    stat = path.stat()
-    identity = f"{path.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
-    place = cache_dir / f"{path.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    if place.is_dir():
-        return place
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=cache_dir))
-    try:
-        _write_dense_copy(path, scratch)
-        check_folder(scratch)
-        os.rename(scratch, place)
-    except OSError:
-        if not place.is_dir():  # not the race: say what went wrong
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return place
-
-
-def _write_dense_copy(path: Path, folder: Path) -> None:
-    where: dict[str, Any] = {"gguf_file": path.name, "trust_remote_code": False}
-    module = AutoModelForCausalLM.from_pretrained(
-        path.parent, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True), **where
-    )
-    module.save_pretrained(folder, safe_serialization=True)
-    AutoTokenizer.from_pretrained(path.parent, **where).save_pretrained(folder)
