@@ -20,8 +20,12 @@ _TAIL = 4_000
 _LONGEST = 400
 _MARKED = re.compile(r"####\s*(.+)")
 _BOLD_NUMBER = re.compile(r"\*\*\s*(\$?-?[\d.,]+)\s*\*\*")
-_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 _PLAIN_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?\.?")
+# Numbers, operators and one-letter names around an equals sign, as in 3*x - y + 13 = 0.
+_SIDE = r"(?:[-+*/^().\d\s]|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+"
+_BARE_EQUATION = re.compile(f"{_SIDE}={_SIDE}")
+# math-verify rounds to six decimals, so numbers below this need a look of their own.
+_TINY = 1e-4
 
 
 class MathVerifier:
@@ -41,11 +45,13 @@ def _candidate(text: str) -> str:
     """The part of ``text`` that states the final answer.
 
     What follows the first ``####`` when the text has that marker, else the text's tail, where math-verify looks for
-    boxed and last expressions. ``**73**`` is unwrapped: math-verify reads the stars as operators (its issue 76).
+    boxed and last expressions. ``**73**`` is unwrapped: math-verify reads the stars as operators (its issue 76). A bare
+    equation is put between dollar signs: math-verify would take the 0 of ``x - 1 = 0`` for the answer (issue 60).
     """
     if marked := _MARKED.search(text):
         text = marked.group(1)
-    return _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
+    text = _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
+    return f"${text}$" if len(text) <= _LONGEST and _BARE_EQUATION.fullmatch(text) else text
 
 
 def _compare_numbers(candidate: str, gold: str) -> Verdict:
@@ -68,7 +74,7 @@ def _compare_symbolically(candidate: str, gold: str) -> Verdict:
     import math_verify
 
     # The gold answer comes first: verify() is not symmetric.
-    same = math_verify.verify(wanted, parsed, timeout_seconds=None)
+    same = math_verify.verify(wanted, parsed, timeout_seconds=None) and not _tiny_and_different(wanted[0], parsed[0])
     canonical = _canonical(parsed[0])
     return Verdict("correct", shown, canonical) if same else Verdict("wrong", shown, canonical, f"Expected {gold}.")
 
@@ -80,6 +86,14 @@ def _parse(text: str) -> tuple[list[Any], str]:
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its timeouts are off; they are, by intent
     parsed = math_verify.parse(text, parsing_timeout=None)
     return parsed, next((part for part in reversed(parsed) if isinstance(part, str)), str(parsed[0]) if parsed else "")
+
+
+def _tiny_and_different(a: Any, b: Any) -> bool:
+    """True for 1/2004! and 1/2006!, which are both 0 to six decimals (math-verify's issue 14)."""
+    if not (getattr(a, "is_number", False) and getattr(b, "is_number", False)):
+        return False
+    largest = max(abs(a.evalf()), abs(b.evalf()))
+    return bool(largest < _TINY and abs((a - b).evalf()) > _TINY * largest)
 
 
 def _canonical(expression: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 Outcome = Literal["correct", "wrong", "error", "timeout"]
@@ -27,14 +27,27 @@ class Verdict:
         for name in ("answer", "canonical", "reason"):
             object.__setattr__(self, name, _shown(getattr(self, name)))
 
+    def took(self, seconds: float) -> Verdict:
+        """The same verdict with the time that grading took."""
+        return replace(self, seconds=seconds)
+
 
 class Verifier(Protocol):
     """Compares an answer text with the gold answer."""
 
-    name: str
-    title: str  # for the form
-    help: str
-    isolated: bool  # True: may hang or eat memory on hostile text, so it runs in a killable process
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str:
+        """For the form."""
+
+    @property
+    def help(self) -> str: ...
+
+    @property
+    def isolated(self) -> bool:
+        """True: may hang or eat memory on hostile text, so it runs in a killable process."""
 
     def grade(self, text: str, gold: str) -> Verdict: ...
 

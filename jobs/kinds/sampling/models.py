@@ -36,7 +36,11 @@ class ProblemSet(models.Model):
 
 
 class Problem(models.Model):
-    """A problem as it was when the experiment started, with its counters."""
+    """A problem as it was when the experiment started, with its counters.
+
+    The counters change in the same transaction as the samples they count, under the experiment's row lock. ``seq`` is
+    stamped when the graded ones change; the drawn ones change more often and are shown as totals only.
+    """
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="problems")
     index = models.PositiveIntegerField()
@@ -46,11 +50,17 @@ class Problem(models.Model):
     n = models.PositiveIntegerField(default=0)  # graded samples: correct, wrong, error or timeout
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
+    timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
+    drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not
+    tokens = models.PositiveBigIntegerField(default=0)  # of all samples drawn
     seq = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "index"], name="one_problem_per_index")]
         indexes = [models.Index(fields=["experiment", "seq"], name="changed_problems")]
+
+    def __str__(self) -> str:
+        return self.uid
 
 
 class Verdict(models.TextChoices):
@@ -88,7 +98,13 @@ class Sample(models.Model):
             models.Index(fields=["problem", "index"], condition=Q(verdict="pending"), name="ungraded_samples"),
         ]
 
+    def __str__(self) -> str:
+        return f"problem {self.problem_id}, sample {self.index}"
+
 
 class SampleText(models.Model):
     sample = models.OneToOneField(Sample, on_delete=models.CASCADE, primary_key=True, related_name="body")
     text = models.TextField()
+
+    def __str__(self) -> str:
+        return self.text[:80]

@@ -76,8 +76,8 @@ class SamplingSpec(BaseModel):
     model: ModelName = Field(
         default=DEMO_MODEL,
         title="Model",
-        description="The demo model, a model directory on the workers, or a hub id such as Qwen/Qwen3-0.6B. "
-        "Weights must be safetensors or GGUF.",
+        description="The demo model, a model folder or .gguf file on the workers, or a hub id such as "
+        "Qwen/Qwen3-0.6B. Weights must be safetensors or GGUF.",
         json_schema_extra={"section": "Model and problems"},
     )
     problems: str = Field(
@@ -219,8 +219,8 @@ class SamplingSpec(BaseModel):
     @field_validator("template")
     @classmethod
     def _has_question(cls, value: str) -> str:
-        if QUESTION not in value:
-            raise ValueError(f"write {QUESTION} where the question goes")
+        if value.count(QUESTION) != 1:
+            raise ValueError(f"write {QUESTION} exactly once, where the question goes")
         return value
 
     @field_validator("verifier")

@@ -1,7 +1,0 @@
-"""placeholder"""
-
-
-class GraderPool: ...
-
-
-def grade_many(): ...

@@ -1,0 +1,16 @@
+"""The verifiers there are. Adding one: a module with a class like ``Gsm8kVerifier``, and a name in this tuple."""
+
+from __future__ import annotations
+
+from engine.verification.gsm8k import Gsm8kVerifier
+from engine.verification.mathverify import MathVerifier
+from engine.verification.types import Verifier
+
+VERIFIERS: dict[str, Verifier] = {verifier.name: verifier for verifier in (Gsm8kVerifier(), MathVerifier())}
+
+
+def get_verifier(name: str) -> Verifier:
+    """The verifier called ``name``; KeyError lists the names there are."""
+    if name not in VERIFIERS:
+        raise KeyError(f"no verifier is called {name!r}; there are: {', '.join(VERIFIERS)}")
+    return VERIFIERS[name]

@@ -1,0 +1,65 @@
+"""What a Spec must satisfy beyond its own bounds, because it depends on the team, the disk or the problem set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from engine.problems import Problem, bundled
+from engine.sampling.sources import ModelError
+from jobs.kinds.sampling.models import ProblemSet
+from jobs.kinds.sampling.sources import resolve_model
+from jobs.kinds.sampling.spec import SamplingSpec
+
+if TYPE_CHECKING:
+    from webapp.accounts.models import Team
+
+# Rows that one experiment may make. A bound keeps a slip of the keyboard from filling the disk.
+MAX_TOTAL_SAMPLES = 5_000_000
+
+
+class SpecError(ValueError):
+    """A field's value cannot be used here and now; the message says what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def check_spec(spec: SamplingSpec, team: Team) -> list[SpecError]:
+    """All that is wrong with a valid Spec in this team on this server; an empty list when it can be submitted."""
+    errors = []
+    try:
+        resolve_model(spec.model, settings.MODEL_DIRS)
+    except ModelError as error:
+        errors.append(SpecError("model", str(error)))
+    try:
+        load_problems(spec, team)
+    except SpecError as error:
+        errors.append(error)
+    return errors
+
+
+def load_problems(spec: SamplingSpec, team: Team) -> list[Problem]:
+    """The problems a Spec means, ``limit`` applied. Raises SpecError: another team's set is as good as no set."""
+    if (code := spec.problem_set_code) is None:
+        problems = bundled(spec.problems.removeprefix("bundled/"))
+    else:
+        chosen = ProblemSet.objects.filter(code=code, team=team).first()
+        if chosen is None:
+            raise SpecError("problems", "Your team has no such problem set. Choose another, or upload one.")
+        problems = [Problem(**problem) for problem in chosen.problems]
+    problems = problems[: spec.limit]
+    check_total(len(problems), spec.samples)
+    return problems
+
+
+def check_total(problems: int, samples: int) -> None:
+    """Raise SpecError when problems x samples is more than an experiment may hold."""
+    if problems * samples > MAX_TOTAL_SAMPLES:
+        raise SpecError(
+            "samples",
+            f"{problems:,} problems × {samples:,} samples is more than the {MAX_TOTAL_SAMPLES:,} an experiment may "
+            f"hold. Draw at most {MAX_TOTAL_SAMPLES // problems:,} samples, or use fewer problems.",
+        )

@@ -1,0 +1,124 @@
+"""The files an experiment leaves: samples.parquet, problems.csv and coverage.csv.
+
+The runner has no database, so the samples leave it on the supervisor's side: ``export_job`` streams them in batches,
+each a short query of its own, straight into the Parquet file that becomes the artifact. A million samples never are
+in memory together, and no long read transaction keeps SQLite's log or PostgreSQL's dead rows alive. The two small
+tables travel inside the job and are written by the runner.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.coverage import coverage_curve
+
+if TYPE_CHECKING:
+    from jobs.kinds.base import Context
+    from jobs.models import Shard
+
+_BATCH = 5_000
+_COLUMNS = (
+    "problem",
+    "problem_id",
+    "index",
+    "seed",
+    "tokens",
+    "logprob",
+    "finish",
+    "verdict",
+    "answer",
+    "canonical",
+    "reason",
+    "text",
+)
+_FIELDS = ("problem__index", "problem__uid", *_COLUMNS[2:-1], "body__text")
+_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens")
+
+
+# --- supervisor's side ------------------------------------------------------------------------------------------------
+
+
+def export_folder(data_dir: Path, experiment_code: Any) -> Path:
+    return data_dir / "exports" / str(experiment_code)
+
+
+def export_job(shard: Shard) -> dict[str, Any]:
+    """Write the samples to disk and name the file in the job."""
+    from django.conf import settings
+
+    from jobs.kinds.sampling.models import Problem
+
+    folder = export_folder(settings.DATA_DIR, shard.experiment.code)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_parquet(folder / "samples.parquet", shard.experiment_id)
+    problems = Problem.objects.filter(experiment_id=shard.experiment_id).order_by("index")
+    return {
+        "done": 0,
+        "folder": str(folder),
+        "problems": [list(row) for row in problems.values_list(*_PROBLEM_COLUMNS)],
+    }
+
+
+def _write_parquet(path: Path, experiment_id: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    integers, text = pa.int64(), pa.string()
+    types = [integers, text, integers, integers, integers, pa.float64(), *[text] * 6]
+    schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for rows in _batches(experiment_id):
+            columns = zip(*rows, strict=True)
+            arrays = [pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _batches(experiment_id: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """All samples in the order of their primary keys, a page after the last one seen."""
+    from jobs.kinds.sampling.models import Sample
+
+    last = 0
+    while True:
+        page = list(
+            Sample.objects.filter(experiment_id=experiment_id, pk__gt=last)
+            .order_by("pk")
+            .values_list("pk", *_FIELDS)[:_BATCH]
+        )
+        if not page:
+            return
+        last = page[-1][0]
+        yield [row[1:] for row in page]
+
+
+# --- runner's side ----------------------------------------------------------------------------------------------------
+
+
+def write_tables(job: dict[str, Any], context: Context) -> None:
+    """Write the two tables beside the samples and keep all three files."""
+    folder = Path(job["folder"])
+    _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
+    n, c = (np.array([row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]) for name in ("n", "c"))
+    curve = coverage_curve(n, c, ks=np.arange(1, n.min(initial=10**9) + 1) if n.size else [])
+    rows = zip(curve.k, curve.coverage, curve.lo, curve.hi, curve.problems, strict=True)
+    _write_csv(folder / "coverage.csv", ("k", "coverage", "lo", "hi", "problems"), rows)
+    files = {
+        "samples.parquet": "application/vnd.apache.parquet",
+        "problems.csv": "text/csv",
+        "coverage.csv": "text/csv",
+    }
+    for done, (name, content_type) in enumerate(files.items(), start=1):
+        context.artifact(folder / name, name, content_type)
+        context.progress(done)
+    context.row({"exported": True})  # after the files: SamplingKind.record may now drop the drafts
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Any) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

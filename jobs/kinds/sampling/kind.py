@@ -1,0 +1,62 @@
+"""The sampling kind: generate samples on a GPU, grade them on CPUs, leave files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+
+from jobs.kinds.base import Kind, Row, StagePlan
+from jobs.kinds.sampling import live, store
+from jobs.kinds.sampling.checks import check_total, load_problems
+from jobs.kinds.sampling.export import export_folder
+from jobs.kinds.sampling.jobs import make_job
+from jobs.kinds.sampling.models import Problem
+from jobs.kinds.sampling.plan import GENERATE, GRADE, Block, stages
+from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.models import Experiment, Shard, next_seq
+
+
+class SamplingKind(Kind):
+    name = "sampling"
+    title = "Repeated sampling"
+    Spec = SamplingSpec
+    runner_module = "jobs.kinds.sampling.run"
+
+    def create_rows(self, experiment: Experiment, spec: SamplingSpec) -> None:
+        """Copy the problems into the experiment. Raises SpecError when the set is missing or the whole too large."""
+        store.create_problems(experiment, load_problems(spec, experiment.team))
+
+    def plan(self, experiment: Experiment, spec: SamplingSpec) -> list[StagePlan]:
+        """Shards for the experiment's problems, so call create_rows first. Blocks planned earlier stay first.
+
+        Raises SpecError when the samples became too many.
+        """
+        problems = Problem.objects.filter(experiment=experiment).count()
+        check_total(problems, spec.samples)
+        payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
+        existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
+        return stages(problems, spec.samples, existing)
+
+    def prepare(self, shard: Shard) -> dict[str, Any]:
+        return make_job(shard)
+
+    def record(self, shard: Shard, rows: Sequence[Row], seq: int) -> int:
+        if shard.stage == GENERATE:
+            return store.record_samples(shard, rows)
+        if shard.stage == GRADE:
+            return store.record_verdicts(shard, rows, seq)
+        # The export's only row says that its files were kept: the drafts can go.
+        shutil.rmtree(export_folder(settings.DATA_DIR, shard.experiment.code), ignore_errors=True)
+        return 0
+
+    def reopen(self, experiment: Experiment) -> None:
+        store.forget_verdicts(experiment, next_seq(experiment.pk))
+
+    def changes(self, experiment: Experiment, after: int) -> dict[str, Any]:
+        return live.changes(experiment, after)
+
+    def summary(self, experiment: Experiment) -> dict[str, Any]:
+        return live.summary(experiment)

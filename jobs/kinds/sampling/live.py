@@ -1,0 +1,106 @@
+"""What pages show of a sampling experiment, from the problems' counters alone: no query reads samples."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from django.db.models import Avg
+from django.utils import timezone
+
+from engine.coverage import Curve, coverage_curve
+from jobs.kinds.sampling.models import Problem
+from jobs.kinds.sampling.plan import GENERATE
+from jobs.models import Experiment, Metric, ShardStatus
+
+_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "seq")
+# A worker reports its speed every second; one that was silent for longer is not drawing.
+_RECENT = timedelta(seconds=10)
+
+
+def changes(experiment: Experiment, after: int) -> dict[str, Any]:
+    """The kind's part of the live state (jobs.live). Curve and counts are absolute; problems only those changed.
+
+    Until every problem has k graded samples the problems' n differ by chance and by how hard they are to grade, so
+    the curve ends at the smallest n ("complete_to"), where every problem takes part.
+    """
+    counters = _counters(experiment)
+    n, c, errors, timeouts, drawn, tokens = (counters[name] for name in _COUNTERS[1:7])
+    changed = counters["seq"] > after
+    curve = coverage_curve(n, c)
+    return {
+        "problems": np.stack([counters["index"], n, c, errors], axis=1)[changed].tolist(),
+        "total_problems": len(n),
+        "samples": experiment.spec["samples"],
+        "drawn": int(drawn.sum()),
+        "graded": int(n.sum()),
+        "counts": {
+            "correct": int(c.sum()),
+            "wrong": int((n - c - errors).sum()),
+            "error": int((errors - timeouts).sum()),
+            "timeout": int(timeouts.sum()),
+            "pending": int((drawn - n).sum()),
+        },
+        "curve": {
+            "k": curve.k.tolist(),
+            "coverage": _rounded(curve.coverage),
+            "lo": _rounded(curve.lo),
+            "hi": _rounded(curve.hi),
+            "complete_to": int(curve.k[-1]) if curve.k.size else 0,
+        },
+        "kpis": {
+            **_ends(curve),
+            "solved": int((c > 0).sum()),
+            # Sampled to the end and still unsolved; fewer samples say little.
+            "never_solved": int(((c == 0) & (n >= experiment.spec["samples"])).sum()),
+            "tokens": int(tokens.sum()),
+            "mean_tokens": float(tokens.sum() / max(1, drawn.sum())),
+            "tokens_per_second": tokens_per_second(experiment),
+        },
+    }
+
+
+def summary(experiment: Experiment) -> dict[str, Any]:
+    """The list's figure: coverage at the largest k that every problem has reached."""
+    counters = _counters(experiment)
+    curve = coverage_curve(counters["n"], counters["c"])
+    if not curve.k.size:
+        return {"label": "Coverage", "value": None, "text": "–", "spark": []}
+    value = float(curve.coverage[-1])
+    return {
+        "label": f"Coverage at {int(curve.k[-1])}",
+        "value": value,
+        "text": f"{value:.1%}",
+        "spark": _rounded(curve.coverage),
+    }
+
+
+def tokens_per_second(experiment: Experiment) -> float | None:
+    """Now, summed over the workers that draw; after the end the mean over the whole experiment; None before."""
+    metrics = Metric.objects.filter(experiment=experiment, name="tokens_per_second")
+    if experiment.has_ended:
+        return metrics.aggregate(mean=Avg("value"))["mean"]
+    recent = metrics.filter(shard__stage=GENERATE, shard__status=ShardStatus.RUNNING, at__gte=timezone.now() - _RECENT)
+    latest = dict(recent.order_by("seq", "pk").values_list("shard_id", "value"))
+    return sum(latest.values()) if latest else None
+
+
+def _counters(experiment: Experiment) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Each counter as an int64 array over problems in order."""
+    rows = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list(*_COUNTERS))
+    table = np.array(rows, dtype=np.int64).reshape(len(rows), len(_COUNTERS))
+    return dict(zip(_COUNTERS, table.T, strict=True))
+
+
+def _ends(curve: Curve) -> dict[str, Any]:
+    """Coverage at the curve's two ends with their bands; None while there is no curve."""
+    names = ("coverage", "lo", "hi", "pass1", "pass1_lo", "pass1_hi")
+    if not curve.k.size:
+        return {"coverage_at": 0, **dict.fromkeys(names)}
+    values = [float(column[end]) for end in (-1, 0) for column in (curve.coverage, curve.lo, curve.hi)]
+    return {"coverage_at": int(curve.k[-1]), **dict(zip(names, values, strict=True))}
+
+
+def _rounded(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    return np.round(values, 5).tolist()

@@ -1,0 +1,77 @@
+"""How an experiment's samples are cut into shards. Pure functions: no database.
+
+A shard is a block of problems times a block of sample indices. Shards are ordered by sample block first, so that
+every problem gets its first samples early and the live curve grows to the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.kinds.base import ShardPlan, StagePlan
+
+GENERATE, GRADE, EXPORT = "generate", "grade", "export"
+
+# Enough samples to fill a batch, few enough that a lost shard costs little.
+SHARD_SAMPLES = 256
+# More problems a shard than this would mean fewer samples that share a problem's prompt.
+MAX_PROBLEM_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Problems [first_problem, last_problem) times sample indices [first_sample, last_sample)."""
+
+    first_problem: int
+    last_problem: int
+    first_sample: int
+    last_sample: int
+
+    @property
+    def size(self) -> int:
+        return (self.last_problem - self.first_problem) * (self.last_sample - self.first_sample)
+
+    def payload(self) -> dict[str, Any]:
+        return {
+            "problems": [self.first_problem, self.last_problem],
+            "samples": [self.first_sample, self.last_sample],
+        }
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> Block:
+        return cls(*payload["problems"], *payload["samples"])
+
+
+def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
+    """Cut problems x [start, samples) into blocks of about SHARD_SAMPLES, ordered by sample index.
+
+    The very first row of blocks is a quarter as wide, so that a page shows its first point sooner.
+    """
+    if problems < 1:
+        return
+    height = min(problems, MAX_PROBLEM_BLOCK)
+    width = max(1, SHARD_SAMPLES // height)
+    first = start
+    while first < samples:
+        last = min(samples, first + (width if first else max(1, width // 4)))
+        for top in range(0, problems, height):
+            yield Block(top, min(problems, top + height), first, last)
+        first = last
+
+
+def stages(problems: int, samples: int, existing: Sequence[Block] = ()) -> list[StagePlan]:
+    """The stages for ``samples`` of each of ``problems``.
+
+    ``existing`` are the blocks planned before, in order; they come first and unchanged, and new blocks start where
+    they end. So a longer plan begins with the shorter one, whatever the number of samples was then.
+    """
+    start = max((block.last_sample for block in existing), default=0)
+    planned = [*existing, *blocks(problems, samples, start)]
+    shards = [ShardPlan(block.payload(), block.size) for block in planned]
+    return [
+        StagePlan(GENERATE, queue="gpu", unit="samples", shards=shards),
+        StagePlan(GRADE, queue="cpu", unit="samples", pairwise=True, shards=shards),
+        StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, 3)]),
+    ]
