@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 
+class SpecError(ValueError):
+    """A valid Spec that cannot be run here and now: no such problem set, too many samples. Says what to do."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
     """One shard to create. ``total`` counts the units its progress bar shows."""
@@ -54,11 +62,13 @@ class Kind(ABC):
     def plan(self, experiment: Experiment, spec: Any) -> list[StagePlan]:
         """The stages of an experiment, deterministic: the same Spec gives the same shards and seeds. Called again
         when the Spec grew ("draw more"): shards that already exist (same stage and index) stay as they are, so a
-        longer plan must begin with the shorter one's shards. A whole-experiment shard is run again then."""
+        longer plan must begin with the shorter one's shards. A whole-experiment shard is run again then. Raises
+        SpecError."""
 
     @abstractmethod
     def create_rows(self, experiment: Experiment, spec: Any) -> None:
-        """Write what every shard needs (problems, ...) inside the transaction that creates the experiment."""
+        """Write what every shard needs (problems, ...) inside the transaction that creates the experiment, before
+        plan() is called. Raises SpecError."""
 
     @abstractmethod
     def prepare(self, shard: Shard) -> dict[str, Any]:

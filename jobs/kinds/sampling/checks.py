@@ -8,6 +8,7 @@ from django.conf import settings
 
 from engine.problems import Problem, bundled
 from engine.sampling.sources import ModelError
+from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import SamplingSpec
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 
 # Rows that one experiment may make. A bound keeps a slip of the keyboard from filling the disk.
 MAX_TOTAL_SAMPLES = 5_000_000
-
-
-class SpecError(ValueError):
-    """A field's value cannot be used here and now; the message says what to do."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 def check_spec(spec: SamplingSpec, team: Team) -> list[SpecError]:

@@ -1,0 +1,38 @@
+"""Specs of every shape, valid by construction, for tests here and for the form's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from engine.problems import BUNDLED
+from engine.verification import VERIFIERS
+from jobs.kinds.sampling.sources import DEMO_MODEL
+
+# NUL stays in (people paste it) and is stripped by the Spec; half surrogates are no text at all and are refused.
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+filled = text.filter(lambda value: bool(value.replace("\0", "").strip()))
+
+
+@st.composite
+def spec_values(draw: st.DrawFn) -> dict[str, Any]:
+    """Keyword arguments of a SamplingSpec."""
+    chat = draw(st.booleans())
+    return {
+        "model": draw(st.just(DEMO_MODEL) | st.just("org/name") | filled),
+        "problems": draw(st.sampled_from(sorted(BUNDLED)).map("bundled/{}".format) | st.uuids().map("set/{}".format)),
+        "limit": draw(st.none() | st.integers(1, 100_000)),
+        "samples": draw(st.integers(1, 10_000)),
+        "temperature": draw(st.just(0.0) | st.floats(0.01, 2)),
+        "top_p": draw(st.floats(0.01, 1)),
+        "top_k": draw(st.integers(0, 100_000)),
+        "max_tokens": draw(st.integers(1, 32_768)),
+        "stop": draw(st.lists(text.filter(lambda value: bool(value.replace("\0", ""))), max_size=8)),
+        "seed": draw(st.integers(0, 2**53 - 1)),
+        "chat": chat,
+        "system": draw(text) if chat else "",
+        "template": draw(text).replace("{question}", "") + "{question}" + draw(text).replace("{question}", ""),
+        "few_shot": draw(st.lists(st.fixed_dictionaries({"question": filled, "answer": filled}), max_size=3)),
+        "verifier": draw(st.sampled_from(sorted(VERIFIERS))),
+    }

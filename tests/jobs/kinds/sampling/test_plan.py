@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.kinds.sampling.plan import SHARD_SAMPLES, Block, blocks, stages
+
+problems = st.integers(1, 200)
+samples = st.integers(1, 120)
+
+
+def keys(plan: list[Block]) -> Counter[tuple[int, int]]:
+    return Counter(
+        (problem, index)
+        for block in plan
+        for problem in range(block.first_problem, block.last_problem)
+        for index in range(block.first_sample, block.last_sample)
+    )
+
+
+def planned(problems: int, samples: int, existing: list[Block] | None = None) -> list[Block]:
+    return [Block.from_payload(shard.payload) for shard in stages(problems, samples, existing or [])[0].shards]
+
+
+@given(problems, samples)
+def test_shards_hold_every_sample_of_every_problem_once(problems: int, samples: int) -> None:
+    assert keys(planned(problems, samples)) == {(p, i): 1 for p in range(problems) for i in range(samples)}
+
+
+@given(problems, st.lists(samples, min_size=1, max_size=4))
+def test_a_grown_plan_begins_with_the_old_one_and_misses_nothing(problems: int, growth: list[int]) -> None:
+    plan: list[Block] = []
+    for samples in sorted(growth):
+        longer = planned(problems, samples, plan)
+        assert longer[: len(plan)] == plan
+        assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
+        plan = longer
+
+
+@given(problems, samples)
+def test_the_same_numbers_give_the_same_plan(problems: int, samples: int) -> None:
+    assert stages(problems, samples) == stages(problems, samples)
+
+
+@given(st.integers(1, 3_000), st.integers(1, 3_000))
+def test_shards_are_of_a_useful_size(problems: int, samples: int) -> None:
+    plan = list(blocks(problems, min(samples, 200)))
+    assert all(0 < block.size <= SHARD_SAMPLES for block in plan)
+    assert len(plan) <= 4 + 4 * problems * min(samples, 200) / SHARD_SAMPLES + problems
+
+
+@given(problems, samples)
+def test_every_problem_has_its_first_samples_before_any_has_more(problems: int, samples: int) -> None:
+    firsts = [block.first_sample for block in planned(problems, samples)]
+    assert firsts == sorted(firsts)
+
+
+def test_each_grade_shard_waits_for_its_own_generate_shard_and_the_export_for_all() -> None:
+    generate, grade, export = stages(60, 64)
+    assert (generate.queue, grade.queue, export.queue) == ("gpu", "cpu", "cpu")
+    assert grade.pairwise and list(grade.shards) == list(generate.shards)
+    assert not export.pairwise and len(export.shards) == 1
+
+
+def test_no_problems_need_no_shards() -> None:
+    assert planned(0, 10) == []
