@@ -75,6 +75,8 @@ class Experiment(models.Model):
     kind = models.CharField(max_length=20)
     name = models.CharField(max_length=120)
     spec = models.JSONField(encoder=DjangoJSONEncoder)
+    # The plan's stages in order: [{"name", "queue", "unit"}]; the shards hold the rest.
+    stages = models.JSONField(default=list)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     priority = models.IntegerField(choices=Priority, default=Priority.NORMAL)
     reason = models.TextField(blank=True)  # why it failed or was cancelled, in words
@@ -126,6 +128,7 @@ class Shard(models.Model):
     status = models.CharField(max_length=9, choices=ShardStatus, default=ShardStatus.QUEUED)
     done = models.PositiveIntegerField(default=0)  # units (samples, epochs, ...) finished
     total = models.PositiveIntegerField(default=1)
+    resumed_from = models.PositiveIntegerField(default=0)  # ``done`` when the current attempt began
     attempt = models.PositiveSmallIntegerField(default=0)
     # Raised by every claim and never lowered: what a worker wrote under an older claim is refused.
     claim = models.PositiveIntegerField(default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -80,10 +81,8 @@ class Child:
         if self.process is None:
             return
         signal_group(self.process, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
         signal_group(self.process, signal.SIGKILL)
         self.process.wait()
         self.process = None
@@ -99,10 +98,8 @@ def describe_exit(code: int) -> str:
 
 
 def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _move_large_log(path: Path) -> None:

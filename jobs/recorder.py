@@ -1,0 +1,110 @@
+"""Writes what a runner reports: buffered, in one transaction every 0.5 s or 500 rows, and only under a valid lease."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.files import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils import timezone
+
+from jobs import leases, live, logbook
+from jobs.leases import Lease
+from jobs.models import Artifact, Metric, Shard, artifact_path
+from jobs.protocol import Message
+
+FLUSH_SECONDS = 0.5
+FLUSH_ROWS = 500
+_SUMMARY_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Buffer:
+    done: int | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    points: list[tuple[str, float, datetime]] = field(default_factory=list)
+    lines: list[logbook.Line] = field(default_factory=list)
+    files: list[Message] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return self.done is not None or bool(self.rows or self.points or self.lines or self.files)
+
+
+class Recorder:
+    """Buffer of one shard's attempt. ``flush`` raises LeaseLost when the attempt is no longer this worker's."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._buffer = _Buffer()
+        self._flushed = time.monotonic()
+        self._summarised = time.monotonic()
+
+    def take(self, message: Message) -> None:
+        """Keep one message of the kinds progress, row, metric, log and artifact; others say nothing to store."""
+        buffer = self._buffer
+        match message["is"]:
+            case "progress":
+                buffer.done = message["done"]
+            case "row":
+                buffer.rows.append(message["row"])
+            case "metric" if math.isfinite(message["value"]):  # JSON and charts know no infinity
+                buffer.points.append((message["name"], message["value"], timezone.now()))
+            case "log":
+                buffer.lines.append(logbook.Line(message["text"], message["level"]))
+            case "artifact":
+                buffer.files.append(message)
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._buffer) and (
+            len(self._buffer.rows) >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS
+        )
+
+    def flush(self) -> None:
+        """Write the buffer, then announce. It is emptied only after the commit, so a failed flush can be repeated."""
+        self._flushed = time.monotonic()
+        if not self._buffer:
+            return
+        buffer = self._buffer
+        with leases.held(self._lease) as (shard, seq):
+            self._write(buffer, shard, seq)
+            live.announce_on_commit(shard.experiment_id)
+        self._buffer = _Buffer()
+
+    def _write(self, buffer: _Buffer, shard: Shard, seq: int) -> None:
+        new = shard.experiment.kind_object.record(shard, buffer.rows, seq) if buffer.rows else 0
+        done = shard.done + new if buffer.done is None else buffer.done
+        Shard.objects.filter(pk=shard.pk).update(done=min(done, shard.total), seq=seq)
+        Metric.objects.bulk_create(
+            Metric(experiment_id=shard.experiment_id, shard=shard, seq=seq, name=name[:40], at=at, value=value)
+            for name, value, at in buffer.points
+        )
+        logbook.write(shard.experiment_id, seq, buffer.lines, shard.pk)
+        for file in buffer.files:
+            _keep(shard, file, seq)
+        if time.monotonic() - self._summarised >= _SUMMARY_SECONDS:
+            leases.summarise(shard.experiment_id)
+            self._summarised = time.monotonic()
+
+
+def _keep(shard: Shard, message: Message, seq: int) -> None:
+    """Store a finished file; the one it replaces is removed once that is certain."""
+    path = Path(message["path"])
+    artifact = Artifact.objects.filter(experiment_id=shard.experiment_id, name=message["name"]).first()
+    old = artifact.file.name if artifact else ""
+    artifact = artifact or Artifact(experiment=shard.experiment, name=message["name"])
+    with path.open("rb") as content:
+        artifact.file.name = default_storage.save(artifact_path(artifact, path.name), File(content))
+    artifact.size = path.stat().st_size
+    artifact.content_type = message["content_type"]
+    artifact.created_at = timezone.now()
+    artifact.seq = seq
+    artifact.save()
+    if old:
+        transaction.on_commit(lambda: default_storage.delete(old))

@@ -1,0 +1,42 @@
+"""What the job tests share: experiments of the fake kind, a worker inside the test process, a broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from jobs import services
+from jobs.announcer import announcer
+from jobs.models import Experiment
+from jobs.worker import ThisWorker
+from tests.jobs.fake_kind import FakeSpec
+from webapp.accounts.models import Team, User
+
+
+@pytest.fixture(autouse=True)
+def _broker(broker: None) -> Iterator[None]:
+    """Every job test has the real broker, and no announcement of it reaches the next test."""
+    yield
+    announcer.settle(5)
+
+
+@pytest.fixture
+def submit(team: Team, alice: User) -> Callable[..., Experiment]:
+    """``submit(shards=2, units=3, ...)``: a submitted experiment of the fake kind."""
+
+    def submit_fake(*, team: Any = team, priority: int = 5, **spec: Any) -> Experiment:
+        return services.submit(
+            team=team, owner=alice, kind="fake", name="Numbers", spec=FakeSpec(**spec), priority=priority
+        )
+
+    return submit_fake
+
+
+@pytest.fixture
+def worker() -> Iterator[ThisWorker]:
+    """A worker whose runner is a real process; the test calls ``work`` in place of Celery."""
+    this = ThisWorker("gpu@test", "gpu")
+    yield this
+    this._runner.kill()
