@@ -134,7 +134,10 @@ def _enter(sender: str, instance: Any, **_: Any) -> None:
     global this_worker
     queues = [queue for queue in instance.app.amqp.queues.consume_from if queue in Queue.values]
     this_worker = ThisWorker(sender, queues[0] if queues else Queue.GPU)
-    this_worker.enter()
+    try:
+        this_worker.enter()
+    except DatabaseError as error:
+        raise SystemExit(f"The database does not answer or is not migrated: {error}") from error
 
 
 @signals.worker_shutting_down.connect

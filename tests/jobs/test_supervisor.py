@@ -63,7 +63,7 @@ def test_a_poisoned_shard_fails_after_three_attempts_with_reason_and_log_tail(
     assert "about to fail" in shard.log_tail and "Traceback" in shard.log_tail
     assert experiment.status == Status.FAILED
     assert experiment.reason == "work 0 failed: the weights are broken"
-    assert units(experiment) == [0]  # what was reported before the failure is kept
+    assert units(experiment) == [0, 1, 2]  # what was reported before each failure is kept
 
 
 def test_death_by_signal_is_told_in_words(submit: Submit, worker: ThisWorker) -> None:
