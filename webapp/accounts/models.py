@@ -28,6 +28,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """A person, known by an e-mail address."""
 
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     email = models.EmailField("e-mail", unique=True)
     name = models.CharField(max_length=80)
     is_active = models.BooleanField(default=True)

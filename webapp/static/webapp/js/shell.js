@@ -5,12 +5,25 @@ const root = document.documentElement;
 const isDark = () =>
   (root.dataset.theme || (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark")) === "dark";
 
-function toggleTheme() {
-  const theme = isDark() ? "light" : "dark";
-  root.dataset.theme = theme;
+// "dark", "light", or "" for what the system says.
+function setTheme(theme) {
+  if (theme) root.dataset.theme = theme;
+  else delete root.dataset.theme;
   try { localStorage.theme = theme; } catch { /* private window */ }
   root.dispatchEvent(new CustomEvent("themechange", { detail: theme }));
+  markTheme();
 }
+
+function toggleTheme() {
+  setTheme(isDark() ? "light" : "dark");
+}
+
+function markTheme() {
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.themeChoice === (root.dataset.theme ?? "")));
+  }
+}
+markTheme();
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () =>
   root.dispatchEvent(new CustomEvent("themechange")));
 
@@ -29,6 +42,11 @@ document.addEventListener("click", (event) => {
   if (opener) document.getElementById(opener.dataset.open)?.showModal();
   if (target.closest("[data-close]")) target.closest("dialog")?.close();
   if (target.closest("[data-theme-toggle]")) toggleTheme();
+  const choice = target.closest("[data-theme-choice]");
+  if (choice) setTheme(choice.dataset.themeChoice);
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!menu.contains(target)) menu.open = false;
+  }
   const copier = target.closest("[data-copy]");
   if (copier) copy(copier);
   if (target instanceof HTMLDialogElement) target.close();
@@ -40,4 +58,9 @@ document.addEventListener("keydown", (event) => {
     document.getElementById("palette")?.showModal();
   }
   if (event.altKey && event.key === "m") toggleTheme();
+  if (event.key === "Escape") for (const menu of document.querySelectorAll("details[data-menu][open]")) menu.open = false;
 });
+
+// Buttons that only a page without script needs, and forms that send themselves when their one choice changes.
+for (const button of document.querySelectorAll("[data-hide-with-script]")) button.hidden = true;
+document.addEventListener("change", (event) => event.target.closest("form[data-submit-on-change]")?.requestSubmit());

@@ -1,0 +1,25 @@
+"""Addresses of experiments. The experiment's own pages, and what a share link shows of it, are in live_urls."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from webapp.experiments import views_actions, views_list, views_new
+
+urlpatterns = [
+    path("", views_list.home, name="home"),
+    path("teams/<uuid:team>/experiments/", views_list.experiments, name="experiments"),
+    path("teams/<uuid:team>/search.json", views_list.search, name="experiment-search"),
+    path("teams/<uuid:team>/workers/", views_list.workers, name="workers"),
+    path("teams/<uuid:team>/new/<slug:kind>/", views_new.new, name="experiment-new"),
+    path("teams/<uuid:team>/new/<slug:kind>/estimate/", views_new.estimate, name="experiment-estimate"),
+    path("teams/<uuid:team>/problem-sets/", views_new.problem_set_upload, name="problem-set-upload"),
+    path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),
+    path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),
+    path("experiments/<uuid:code>/more/", views_actions.more, name="experiment-more"),
+    path("experiments/<uuid:code>/regrade/", views_actions.regrade, name="experiment-regrade"),
+    path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
+    path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
+    path("experiments/<uuid:code>/delete/", views_actions.delete, name="experiment-delete"),
+    path("", include("webapp.experiments.live_urls")),
+]

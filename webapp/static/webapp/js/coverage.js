@@ -1,0 +1,153 @@
+// Coverage against k: a plotly figure in the page's own colours, with a table twin.
+
+import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { count, percent, plusMinus } from "./format.js";
+import { waitText } from "./live.js";
+
+const NARROW = 448; // px of figure: fewer ticks, no end label
+const BAND = 0.18;
+
+export function mountCoverage(panel) {
+  const figure = panel.querySelector("[data-plot]");
+  const holder = panel.querySelector("[data-table]");
+  const wait = panel.querySelector("[data-wait]");
+  const resetZoom = panel.querySelector("[data-reset-zoom]");
+  let state = null;
+  let asTable = false;
+  let drawn = "";
+  let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
+  tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
+
+  const redraw = () => { drawn = ""; if (state) draw(state); };
+  document.documentElement.addEventListener("themechange", redraw);
+  new ResizeObserver(() => { if (!figure.hidden && figure.offsetWidth !== figure.drawnWidth) redraw(); }).observe(panel);
+  resetZoom.addEventListener("click", () => { drawn = ""; figure.layout.uirevision = Math.random(); draw(state, true); });
+  panel.querySelector("[data-png]").addEventListener("click", () => downloadPng(figure));
+
+  function draw(next, forgetZoom = false) {
+    state = next;
+    const kind = next.kind;
+    const ready = kind.curve.k.length > 0;
+    setHidden(figure, !ready || asTable);
+    setHidden(holder, !ready || !asTable);
+    setHidden(wait, ready);
+    setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
+    if (!ready) { drawWait(wait, next); return; }
+    const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable]);
+    if (drawn === signature) return;
+    drawn = signature;
+    if (asTable) holder.replaceChildren(coverageTable(kind.curve));
+    else plot(figure, kind, scale, panel, forgetZoom);
+    figure.setAttribute("aria-label", sentence(kind));
+  }
+
+  function plot(target, kind, axis, scope, forgetZoom) {
+    target.drawnWidth = target.offsetWidth;
+    const look = colours(scope, scope.dataset.colour);
+    const layout = layoutOf(kind, axis, look, target.offsetWidth < NARROW, forgetZoom);
+    Plotly.react(target, traces(kind.curve, look), layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
+    if (!target.listens) {
+      target.listens = true;
+      target.on("plotly_relayout", (change) => {
+        const zoomed = "xaxis.range[0]" in change || "yaxis.range[0]" in change;
+        if (zoomed || "xaxis.autorange" in change || "xaxis.range" in change) setHidden(resetZoom, !zoomed);
+      });
+    }
+    if (forgetZoom) setHidden(resetZoom, true);
+  }
+
+  return draw;
+}
+
+function drawWait(wait, state) {
+  const [title, why] = waitText(state);
+  const text = `${title}\n${why}`;
+  if (wait.dataset.text === text) return;
+  wait.dataset.text = text;
+  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
+    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why)));
+}
+
+function colours(scope, slot) {
+  const probe = scope.appendChild(element(`i.${slot}`));
+  const line = token("--c", probe);
+  probe.remove();
+  const names = ["grid", "axis", "text"].map((name) => token(`--chart-${name}`));
+  return { line, grid: names[0], axis: names[1], text: names[2], surface: token("--surface"),
+    overlay: token("--overlay"), strong: token("--text"), edge: token("--line-strong") };
+}
+
+function traces(curve, look) {
+  const band = { x: curve.k, mode: "lines", line: { width: 0 }, hoverinfo: "skip", type: "scatter" };
+  return [
+    { ...band, y: curve.lo },
+    { ...band, y: curve.hi, fill: "tonexty", fillcolor: withAlpha(look.line, BAND) },
+    {
+      x: curve.k, y: curve.coverage, customdata: curve.k.map((_, i) => [curve.lo[i], curve.hi[i]]), type: "scatter",
+      mode: curve.k.length > 60 ? "lines" : "lines+markers", line: { color: look.line, width: 2 },
+      marker: { color: look.line, size: 6, line: { color: look.surface, width: 1.5 } },
+      hovertemplate: "k = %{x}<br><b>%{y:.1%}</b> solved<br>95% band %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+    },
+  ];
+}
+
+function layoutOf(kind, axis, look, narrow, forgetZoom) {
+  const last = kind.curve.k.length - 1;
+  const most = Math.max(kind.samples, kind.curve.k[last], 2);
+  const log = axis === "log";
+  const end = kind.curve.coverage[last];
+  const x = kind.curve.k[last];
+  const label = {
+    x: log ? Math.log10(x) : x, y: end, text: `<b>${percent(end)}</b>`, showarrow: false, xanchor: "left", xshift: 10,
+    font: { color: look.line, size: 12 },
+  };
+  return {
+    uirevision: forgetZoom ? Math.random() : `${axis}-${most}`,
+    height: narrow ? 280 : 372, margin: { l: 44, r: narrow ? 16 : 60, t: 12, b: 48 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest", dragmode: "zoom",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: look.text },
+    hoverlabel: { bgcolor: look.overlay, bordercolor: look.edge, align: "left", font: { color: look.strong, size: 12 } },
+    annotations: narrow ? [] : [label],
+    xaxis: {
+      type: log ? "log" : "linear", range: log ? [-0.02, Math.log10(most) + 0.02] : [0, most * 1.01],
+      title: { text: `samples per problem, k${log ? " (log)" : ""}`, standoff: 8 },
+      ...(log ? ticks(most, narrow) : { nticks: narrow ? 5 : 9 }),
+      gridcolor: "rgba(0,0,0,0)", linecolor: look.axis, ticks: "outside", tickcolor: look.axis, ticklen: 4, zeroline: false,
+    },
+    yaxis: { range: [0, 1.005], tickformat: ".0%", dtick: narrow ? 0.25 : 0.2, gridcolor: look.grid, linecolor: "rgba(0,0,0,0)", zeroline: true, zerolinecolor: look.axis },
+  };
+}
+
+function ticks(most, narrow) {
+  const step = most > 512 || narrow ? 4 : 2;
+  const values = [];
+  for (let k = 1; k <= most; k *= step) values.push(k);
+  return { tickvals: values, ticktext: values.map(count) };
+}
+
+function subtitle(state) {
+  const kind = state.kind;
+  const complete = kind.curve.complete_to;
+  const problems = `${count(kind.total_problems)} problems`;
+  return complete >= kind.samples ? `${problems}, ${count(kind.samples)} samples each`
+    : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
+}
+
+function sentence(kind) {
+  const { k, coverage, lo, hi } = kind.curve;
+  const last = k.length - 1;
+  return `Coverage rises from ${percent(coverage[0])} with one sample to ${percent(coverage[last])} ` +
+    `(${plusMinus(coverage[last], lo[last], hi[last])} points) with ${count(k[last])} samples per problem.`;
+}
+
+function coverageTable(curve) {
+  const rows = curve.k.map((k, i) => [count(k), percent(curve.coverage[i]), percent(curve.lo[i]), percent(curve.hi[i])]);
+  return table("Coverage for k samples per problem, with its 95% band", ["k", "Coverage", "Band from", "Band to"], rows);
+}
+
+async function downloadPng(figure) {
+  if (!figure.data) return;
+  const layout = { ...figure.layout, paper_bgcolor: token("--surface") };
+  const url = await Plotly.toImage({ data: figure.data, layout }, { format: "png", width: 960, height: 540, scale: 2 });
+  element("a", { href: url, download: "coverage.png" }).click();
+}

@@ -1,0 +1,49 @@
+// The tiles with the key figures of a sampling experiment.
+
+import { element, setText, svg } from "./dom.js";
+import { count, percent, plusMinus, short } from "./format.js";
+import { onState } from "./live.js";
+
+const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
+
+/** `note`: a text, or a text and its tone ("bad" never stands alone: the words say it too). */
+function fill(name, value, unit, note) {
+  const box = tile(name);
+  const target = box.querySelector(".kpi-value");
+  const text = `${value}|${unit}`;
+  if (target.dataset.text !== text) {
+    target.dataset.text = text;
+    target.replaceChildren(value, ...(unit ? [element("small", {}, unit)] : []));
+  }
+  setText(box.querySelector(".kpi-note"), note || "\u00a0");
+}
+
+function spark(name, values) {
+  const drawing = tile(name).querySelector(".spark");
+  if (values.length < 3) { drawing.replaceChildren(); return; }
+  const low = Math.min(...values);
+  const span = Math.max(...values) - low || 1;
+  const points = values.map((value, i) => `${((64 * i) / (values.length - 1)).toFixed(1)} ${(22 - (20 * (value - low)) / span).toFixed(1)}`);
+  drawing.replaceChildren(svg("path", { class: "area", d: `M${points.join("L")}L64 24L0 24Z` }), svg("path", { class: "line", d: `M${points.join("L")}` }));
+}
+
+const points = (share) => percent(share).replace("%", "");
+
+function drawKpis({ kind, metrics, status }) {
+  const k = kind.kpis;
+  const graded = kind.curve.k.length > 0;
+  setText(tile("coverage").querySelector("[data-k]"), count(graded ? k.coverage_at : kind.samples));
+  if (graded) {
+    fill("coverage", points(k.coverage), "%", `${plusMinus(k.coverage, k.lo, k.hi)} points`);
+    fill("pass1", points(k.pass1), "%", `${plusMinus(k.pass1, k.pass1_lo, k.pass1_hi)} points`);
+  }
+  if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, k.never_solved ? `${count(k.never_solved)} never solved so far` : "every graded problem solved");
+  const rate = (metrics.tokens_per_second || []).map(([, value]) => value);
+  if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
+  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, kind.drawn ? `${short(k.tokens)} tokens` : "");
+  if (kind.drawn) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
+  spark("coverage", kind.curve.coverage);
+  spark("throughput", rate);
+}
+
+if (tile("coverage")) onState(drawKpis);

@@ -1,0 +1,2 @@
+// Config and Files: only the header is live.
+import "./live.js";
