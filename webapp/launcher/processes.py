@@ -15,6 +15,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
+ROOT = Path(__file__).resolve().parent.parent.parent
 LOG_LIMIT = 20 * 1024 * 1024  # bytes; a larger log is moved aside when its process starts again
 CALM_SECONDS = 30.0  # a process that lived this long starts again at once
 LONGEST_PAUSE = 30.0
@@ -38,12 +39,15 @@ class Child:
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
     starter: Callable[[int], subprocess.Popen[bytes]] | None = None  # instead of ``command``; gets the log's descriptor
+    before: Callable[[], None] | None = None  # called before each start
     process: subprocess.Popen[bytes] | None = None
     _failures: int = 0
     _started: float = 0.0
     _not_before: float = 0.0
 
     def start(self) -> None:
+        if self.before is not None:
+            self.before()
         _move_large_log(self.log)
         with self.log.open("ab") as log:
             self.process = self.starter(log.fileno()) if self.starter else self._spawn(log.fileno())
@@ -52,6 +56,7 @@ class Child:
     def _spawn(self, log: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             self.command,
+            cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -76,11 +81,15 @@ class Child:
         self._not_before = now + pause
         return f"{self.name} ended ({describe_exit(code)}) and starts again in {pause:g} s; see {self.log}"
 
+    def ask_to_stop(self) -> None:
+        if self.process is not None:
+            signal_group(self.process, signal.SIGTERM)
+
     def stop(self, seconds: float) -> None:
         """SIGTERM, then after ``seconds`` SIGKILL, to the whole process group."""
         if self.process is None:
             return
-        signal_group(self.process, signal.SIGTERM)
+        self.ask_to_stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
         signal_group(self.process, signal.SIGKILL)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from webapp.launcher.processes import die_with_parent
 from webapp.launcher.trouble import Trouble
@@ -52,16 +54,31 @@ def start(folder: Path, log: int = subprocess.DEVNULL) -> subprocess.Popen[bytes
 
 def wait_until_ready(server: subprocess.Popen[bytes], seconds: float = 20) -> None:
     """Return when the server answers; raise Trouble when it ended or stays silent."""
-    client = redis.Redis(unix_socket_path=str(settings.VALKEY_SOCKET), socket_timeout=2)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise Trouble(f"The embedded Valkey server ended at once with exit code {server.returncode}.")
-        try:
-            client.ping()
-        except redis.RedisError:
-            time.sleep(0.02)
-        else:
-            client.close()
+        if answers():
             return
+        time.sleep(0.02)
     raise Trouble(f"The embedded Valkey server did not answer within {seconds:g} s.")
+
+
+def answers() -> bool:
+    """Whether a server listens on the socket and has loaded its data."""
+    client = redis.Redis(unix_socket_path=str(settings.VALKEY_SOCKET), socket_timeout=2, retry=Retry(NoBackoff(), 0))
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def wait_until_gone(seconds: float = 10) -> None:
+    """Wait for a server that is shutting down: as it ends it would remove the socket of its successor."""
+    deadline = time.monotonic() + seconds
+    while answers():
+        if time.monotonic() > deadline:
+            raise Trouble(f"Another server already listens on {settings.VALKEY_SOCKET}: stop it first.")
+        time.sleep(0.05)
