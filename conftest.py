@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.stack import Stack
+    from webapp.launcher.processes import Child
 
 # Short, because the path of a unix socket must stay under 108 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="canopy-", dir="/tmp"))
@@ -68,30 +68,29 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[subprocess.Popen[bytes]]:
+def valkey() -> Iterator[Child]:
     """A real Valkey on the socket that the settings name, for the whole session."""
-    from webapp.launcher.valkey import start, wait_until_ready
+    from webapp.launcher import roster
 
-    server = start(HOME / "data")
-    wait_until_ready(server)
-    yield server
-    server.terminate()
-    server.wait(10)
-
-
-@pytest.fixture
-def broker(valkey: subprocess.Popen[bytes]) -> None:
-    """The broker, emptied."""
-    import redis
-    from django.conf import settings
-
-    redis.Redis(unix_socket_path=str(settings.VALKEY_SOCKET)).flushall()
+    broker = roster.broker(HOME)
+    broker.start()
+    yield broker
+    broker.stop(5)
 
 
 @pytest.fixture
-def stack(transactional_db: None, tmp_path: Path) -> Iterator[Stack]:
+def broker(valkey: Child) -> Child:
+    """The broker, running and emptied."""
+    from tests.stack import empty
+
+    empty(valkey)
+    return valkey
+
+
+@pytest.fixture
+def stack(transactional_db: None, broker: Child, tmp_path: Path) -> Iterator[Stack]:
     """Real processes on the test database; nothing runs until the test starts it. See tests.stack.Stack."""
     from tests.stack import Stack
 
-    with Stack(tmp_path) as running:
+    with Stack(tmp_path, broker) as running:
         yield running

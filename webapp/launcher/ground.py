@@ -31,8 +31,8 @@ def only_launcher(address: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Trouble(
-                f"Canopy already runs on the data folder {settings.DATA_DIR} ({_read(path)}). Open that, stop it first, "
-                "or set CANOPY_DATA to another folder."
+                f"Canopy already runs on the data folder {settings.DATA_DIR} ({_read(path)}). "
+                "Open that, stop it first, or set CANOPY_DATA to another folder."
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, {address}")
@@ -69,7 +69,8 @@ def check_disk() -> None:
     free = shutil.disk_usage(settings.DATA_DIR).free
     if free < LEAST_FREE_BYTES:
         raise Trouble(
-            f"The disk of {settings.DATA_DIR} is full ({free // 2**20} MB left, {LEAST_FREE_BYTES // 2**20} MB needed): "
+            f"The disk of {settings.DATA_DIR} is full "
+            f"({free // 2**20} MB left, {LEAST_FREE_BYTES // 2**20} MB needed): "
             "make space, or set CANOPY_DATA to a folder elsewhere."
         )
 

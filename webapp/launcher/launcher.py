@@ -27,12 +27,12 @@ _BROKER_STOP_SECONDS = 10.0
 @dataclass
 class Launcher:
     """One installation on one machine. ``say`` prints a line; ``prepare`` is called once the database is migrated and
-    the broker answers."""
+    the broker answers; what it returns is printed below the address."""
 
     host: str
     port: int
     say: Callable[[str], None]
-    prepare: Callable[[], None] | None = None
+    prepare: Callable[[], str] | None = None
     _stopping: bool = False
 
     @property
@@ -65,13 +65,12 @@ class Launcher:
                 broker.start()
                 assert broker.process is not None
                 valkey.wait_until_ready(broker.process)
-            if self.prepare is not None:
-                self.prepare()
+            hint = self.prepare() if self.prepare else ""
             connections.close_all()  # nothing of this process's own is left open while it only watches
             for child in (web, *background):
                 child.start()
             self._wait_for_web(web)
-            self._welcome(logs)
+            self._welcome(logs, hint)
             self._watch([child for child in (broker, web, *background) if child])
         finally:
             _stop_in_order(web, background, broker)
@@ -96,12 +95,14 @@ class Launcher:
         finally:
             connection.close()
 
-    def _welcome(self, logs: Path) -> None:
+    def _welcome(self, logs: Path, hint: str) -> None:
         if self._stopping:
             return
         if not visible_gpus():
             self.say("No NVIDIA GPU was found: experiments run on the CPU, slowly but the same.")
         self.say(f"Canopy is running: {self.address}")
+        if hint:
+            self.say(hint)
         self.say(f"Stop it with Ctrl+C. Logs: {logs}")
 
     def _watch(self, children: list[Child]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 ROOT = Path(__file__).resolve().parent.parent.parent
+_LAUNCHER = os.getpid()
 LOG_LIMIT = 20 * 1024 * 1024  # bytes; a larger log is moved aside when its process starts again
 CALM_SECONDS = 30.0  # a process that lived this long starts again at once
 LONGEST_PAUSE = 30.0
@@ -24,9 +25,8 @@ LONGEST_PAUSE = 30.0
 def die_with_parent() -> None:
     """In a new child: have the kernel send SIGTERM when the launcher ends, however it ends."""
     if _libc is not None:
-        parent = os.getppid()
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if parent == 1:  # the launcher ended before the line above
+        if os.getppid() != _LAUNCHER:  # it ended before the line above
             os._exit(1)
 
 

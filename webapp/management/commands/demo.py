@@ -11,6 +11,6 @@ class Command(serve.Command):
     def launcher(self, host: str, port: int) -> Launcher:
         return Launcher(host, port, self.say, prepare=self.prepare)
 
-    def prepare(self) -> None:
+    def prepare(self) -> str:
         demo.prepare()
-        self.say(demo.sign_in_hint())
+        return demo.sign_in_hint()
