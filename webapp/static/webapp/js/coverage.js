@@ -20,8 +20,8 @@ export function mountCoverage(panel) {
 
   const redraw = () => { drawn = ""; if (state) draw(state); };
   document.documentElement.addEventListener("themechange", redraw);
-  new ResizeObserver(() => { if (!figure.hidden && figure.offsetWidth !== figure.drawnWidth) redraw(); }).observe(panel);
-  resetZoom.addEventListener("click", () => { drawn = ""; figure.layout.uirevision = Math.random(); draw(state, true); });
+  new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); }).observe(panel);
+  resetZoom.addEventListener("click", () => { drawn = ""; draw(state, true); });
   panel.querySelector("[data-png]").addEventListener("click", () => downloadPng(figure));
 
   function draw(next, forgetZoom = false) {
@@ -42,9 +42,9 @@ export function mountCoverage(panel) {
   }
 
   function plot(target, kind, axis, scope, forgetZoom) {
-    target.drawnWidth = target.offsetWidth;
+    target.drawnSize = sizeOf(target);
     const look = colours(scope, scope.dataset.colour);
-    const layout = layoutOf(kind, axis, look, target.offsetWidth < NARROW, forgetZoom);
+    const layout = layoutOf(kind, axis, look, target, forgetZoom);
     Plotly.react(target, traces(kind.curve, look), layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
     if (!target.listens) {
       target.listens = true;
@@ -58,6 +58,8 @@ export function mountCoverage(panel) {
 
   return draw;
 }
+
+const sizeOf = (target) => `${target.clientWidth}x${target.clientHeight}`;
 
 function drawWait(wait, state) {
   const [title, why] = waitText(state);
@@ -86,31 +88,32 @@ function traces(curve, look) {
       x: curve.k, y: curve.coverage, customdata: curve.k.map((_, i) => [curve.lo[i], curve.hi[i]]), type: "scatter",
       mode: curve.k.length > 60 ? "lines" : "lines+markers", line: { color: look.line, width: 2 },
       marker: { color: look.line, size: 6, line: { color: look.surface, width: 1.5 } },
-      hovertemplate: "k = %{x}<br><b>%{y:.1%}</b> solved<br>95% band %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+      hovertemplate: "k = %{x}<br>%{y:.1%} solved<br>95% band %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
     },
   ];
 }
 
-function layoutOf(kind, axis, look, narrow, forgetZoom) {
+function layoutOf(kind, axis, look, target, forgetZoom) {
+  const narrow = target.clientWidth < NARROW;
   const last = kind.curve.k.length - 1;
   const most = Math.max(kind.samples, kind.curve.k[last], 2);
   const log = axis === "log";
   const end = kind.curve.coverage[last];
   const x = kind.curve.k[last];
   const label = {
-    x: log ? Math.log10(x) : x, y: end, text: `<b>${percent(end)}</b>`, showarrow: false, xanchor: "left", xshift: 10,
-    font: { color: look.line, size: 12 },
+    x: log ? Math.log10(x) : x, y: end, text: percent(end), showarrow: false, xanchor: "left", xshift: 10,
+    font: { color: look.line, size: 12, weight: 600 },
   };
   return {
     uirevision: forgetZoom ? Math.random() : `${axis}-${most}`,
-    height: narrow ? 280 : 372, margin: { l: 44, r: narrow ? 16 : 60, t: 12, b: 48 },
+    height: target.clientHeight, width: target.clientWidth, margin: { l: 44, r: narrow ? 16 : 60, t: 12, b: 48 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest", dragmode: "zoom",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: look.text },
     hoverlabel: { bgcolor: look.overlay, bordercolor: look.edge, align: "left", font: { color: look.strong, size: 12 } },
     annotations: narrow ? [] : [label],
     xaxis: {
       type: log ? "log" : "linear", range: log ? [-0.02, Math.log10(most) + 0.02] : [0, most * 1.01],
-      title: { text: `samples per problem, k${log ? " (log)" : ""}`, standoff: 8 },
+      title: { text: `samples per problem, k${log ? " (log)" : ""}`, standoff: 8, font: { size: 12 } },
       ...(log ? ticks(most, narrow) : { nticks: narrow ? 5 : 9 }),
       gridcolor: "rgba(0,0,0,0)", linecolor: look.axis, ticks: "outside", tickcolor: look.axis, ticklen: 4, zeroline: false,
     },

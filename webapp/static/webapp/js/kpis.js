@@ -29,6 +29,12 @@ function spark(name, values) {
 
 const points = (share) => percent(share).replace("%", "");
 
+function unsolvedText(kind, k, status) {
+  const unsolved = kind.total_problems - k.solved;
+  if (!unsolved) return "every problem solved";
+  return status === "running" ? `${count(unsolved)} not solved so far` : `${count(unsolved)} never solved`;
+}
+
 function drawKpis({ kind, metrics, status }) {
   const k = kind.kpis;
   const graded = kind.curve.k.length > 0;
@@ -37,7 +43,7 @@ function drawKpis({ kind, metrics, status }) {
     fill("coverage", points(k.coverage), "%", `${plusMinus(k.coverage, k.lo, k.hi)} points`);
     fill("pass1", points(k.pass1), "%", `${plusMinus(k.pass1, k.pass1_lo, k.pass1_hi)} points`);
   }
-  if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, k.never_solved ? `${count(k.never_solved)} never solved so far` : "every graded problem solved");
+  if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
   fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, kind.drawn ? `${short(k.tokens)} tokens` : "");

@@ -154,7 +154,7 @@ function drawTrouble(state) {
     element("div.tight", {},
       element("strong", {}, state.reason ? `${title}: ${state.reason}` : title),
       element("p", {}, keptText(state)),
-      ...state.failures.map(failureBox))));
+      ...state.failures.map((failure, i) => failureBox(failure, i === 0)))));
 }
 
 function keptText(state) {
@@ -163,10 +163,10 @@ function keptText(state) {
     : "Nothing was drawn before.";
 }
 
-function failureBox(failure) {
+function failureBox(failure, open) {
   const title = `${failure.stage} ${failure.index}, attempt ${failure.attempt}: ${failure.reason}`;
   if (!failure.log_tail) return element("p", {}, title);
-  return element("details.failure", {}, element("summary", {}, title),
+  return element("details.failure", { open }, element("summary", {}, title),
     element("pre.code.wrap", { tabindex: 0, "aria-label": "Last output of the worker" }, failure.log_tail));
 }
 

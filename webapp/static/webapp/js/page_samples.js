@@ -39,7 +39,13 @@ function listKey(url) {
 }
 
 function reveal() {
-  browser.querySelector('.browser-list [aria-current="true"]')?.scrollIntoView({ block: "nearest" });
+  const list = browser.querySelector(".browser-list");
+  const item = list.querySelector('[aria-current="true"]');
+  if (!item) return;
+  // By hand: scrollIntoView would move the whole page as well.
+  const top = item.offsetTop - list.offsetTop;
+  const hidden = top < list.scrollTop + item.offsetHeight || top + item.offsetHeight > list.scrollTop + list.clientHeight;
+  if (hidden) list.scrollTop = top - list.clientHeight / 3;
 }
 
 browser.addEventListener("click", (event) => {

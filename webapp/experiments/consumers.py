@@ -1,0 +1,178 @@
+"""Live sockets of the experiment page. Read-only: what a page sends is ignored, and every write is an HTTP POST.
+
+A refused socket is accepted and then closed with a code of its own: closed before that, the browser would only see a
+failed handshake and could not tell "signed out" from "the server is away", which is worth trying again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any, cast
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.core.serializers.json import DjangoJSONEncoder
+from django.contrib.sessions.backends.base import SessionBase
+
+from jobs.announcer import group_name
+from jobs.models import Experiment
+from webapp.accounts.models import Membership, User
+from webapp.experiments.visibility import shared_view
+from webapp.sharing.models import ShareLink
+
+SIGNED_OUT, NOT_ALLOWED, GONE = 4401, 4403, 4404
+RECHECK_SECONDS = 60.0
+MOST_WAITING = 4  # states not yet sent to a slow page; then it is told to fetch what it missed instead
+
+Json = dict[str, Any]
+
+
+class Refusal(Exception):
+    """The visitor may not (or no longer) watch; ``code`` closes the socket."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class LiveConsumer(AsyncJsonWebsocketConsumer):
+    """Passes the states that ``jobs.live.announce`` broadcasts on to one page."""
+
+    async def connect(self) -> None:
+        self._waiting: deque[Json] = deque()
+        self._stale = False
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._groups: list[str] = []
+        await self.accept()
+        try:
+            # Joined before permission is granted: whatever is announced from here on reaches this page, so the
+            # snapshot that it fetches after "open" leaves no gap.
+            for group in await self.check():
+                await self.channel_layer.group_add(group, self.channel_name)
+                self._groups.append(group)
+            await self.check()  # permission may have gone between the first look and joining the groups
+        except Refusal as refusal:
+            await self.close(refusal.code)
+            return
+        await self.send_json({"type": "ready"})
+        self._tasks = [asyncio.create_task(self._send_waiting()), asyncio.create_task(self._check_again_and_again())]
+
+    async def check(self) -> list[str]:
+        """The groups this visitor may listen to; raises Refusal."""
+        raise NotImplementedError
+
+    def visible(self, state: Json) -> Json:
+        """The part of a broadcast state that this visitor may see."""
+        raise NotImplementedError
+
+    async def disconnect(self, code: int) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for group in self._groups:
+            # The broker may be the reason that the socket ends.
+            with suppress(OSError, ConnectionError):
+                await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        """Nothing that a page sends has a meaning."""
+
+    # --- events of the channel layer ----------------------------------------------------------------------------------
+
+    async def experiment_changed(self, event: Json) -> None:
+        if self._stale:
+            return
+        if len(self._waiting) >= MOST_WAITING:
+            self._ask_to_fetch()
+            return
+        self._waiting.append({"type": "state", "state": self.visible(event["state"])})
+        self._wake.set()
+
+    async def access_changed(self, event: Json) -> None:
+        await self._check_now()
+
+    async def redis_disconnect(self, event: Json) -> None:
+        """Nothing can be said about what is missed; ``redis_reconnect`` follows."""
+
+    async def redis_reconnect(self, event: Json) -> None:
+        self._ask_to_fetch()
+
+    def _ask_to_fetch(self) -> None:
+        self._waiting.clear()
+        self._stale = True
+        self._wake.set()
+
+    # --- background ---------------------------------------------------------------------------------------------------
+
+    async def _send_waiting(self) -> None:
+        """One sender, so that a slow page holds up its own states and not the reading of the channel layer."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting or self._stale:
+                if self._stale:
+                    self._stale = False
+                    await self.send_json({"type": "refetch"})
+                else:
+                    await self.send_json(self._waiting.popleft())
+
+    async def _check_again_and_again(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_SECONDS)
+            await self._check_now()
+
+    async def _check_now(self) -> None:
+        try:
+            await self.check()
+        except Refusal as refusal:
+            await self.close(refusal.code)
+
+    @classmethod
+    async def encode_json(cls, content: Json) -> str:
+        return DjangoJSONEncoder(separators=(",", ":")).encode(content)
+
+
+class MemberConsumer(LiveConsumer):
+    """For members of the experiment's team, by session."""
+
+    async def check(self) -> list[str]:
+        return await database_sync_to_async(self._check)()
+
+    def _check(self) -> list[str]:
+        user = cast(User, self.scope["user"])
+        session = cast(SessionBase, self.scope["session"])
+        # The scope was filled when the socket opened; the session may have ended since.
+        if not user.is_authenticated or not session.session_key or not session.exists(session.session_key):
+            raise Refusal(SIGNED_OUT)
+        code: UUID = self.scope["url_route"]["kwargs"]["code"]
+        experiment = Experiment.objects.filter(code=code).first()
+        if experiment is None:
+            raise Refusal(GONE)
+        # Like the pages: outsiders are not told that the experiment exists, unless they were members a moment ago.
+        if not Membership.objects.filter(team=experiment.team_id, user=user.pk, user__is_active=True).exists():
+            raise Refusal(NOT_ALLOWED if self._groups else GONE)
+        return [group_name(code), f"user.{user.pk}"]
+
+    def visible(self, state: Json) -> Json:
+        return state
+
+
+class ShareConsumer(LiveConsumer):
+    """For whoever holds a share link's token."""
+
+    async def check(self) -> list[str]:
+        return await database_sync_to_async(self._check)()
+
+    def _check(self) -> list[str]:
+        link = ShareLink.objects.find(self.scope["url_route"]["kwargs"]["token"])
+        if link is None:
+            raise Refusal(GONE)
+        if not link.is_active:
+            raise Refusal(NOT_ALLOWED)
+        return [group_name(link.experiment.code), f"share.{link.pk}"]
+
+    def visible(self, state: Json) -> Json:
+        return shared_view(state)

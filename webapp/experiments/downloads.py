@@ -1,0 +1,101 @@
+"""Files of an experiment. Every one is checked, sent as an attachment and never sniffed: names and contents come from
+models and uploads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.core.files import File
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.http import content_disposition_header
+from django.utils.text import slugify
+from django.views.decorators.http import require_safe
+
+from jobs.models import Experiment, LogLine
+from webapp.experiments.kind_pages import Download
+from webapp.experiments.page import Page
+
+CHUNK = 256 * 1024  # bytes of a file sent at a time
+LINES = 1_000  # log lines read at a time
+
+
+async def log_lines(experiment: Experiment) -> AsyncIterator[str]:
+    """The whole log as text: time, level, line."""
+    after = 0
+    while rows := await sync_to_async(_lines_after)(experiment, after):
+        after = rows[-1].pk
+        yield "".join(f"{line.at.isoformat(timespec='seconds')} {line.level:7} {line.text}\n" for line in rows)
+
+
+def _lines_after(experiment: Experiment, after: int) -> list[LogLine]:
+    return list(experiment.log_lines.filter(pk__gt=after).order_by("pk")[:LINES])
+
+
+LOG_FILE = Download("Every line the workers wrote", "text/plain; charset=utf-8", log_lines)
+
+
+def offered_downloads(page: Page) -> dict[str, Download]:
+    """Names and downloads that this visitor may have."""
+    own = {name: item for name, item in page.kind.downloads.items() if page.shows_samples or not item.has_samples}
+    return own if page.is_shared else own | {"log.txt": LOG_FILE}
+
+
+def listed_files(page: Page) -> dict[str, Any]:
+    """What the Files tab lists."""
+    made = [
+        {"name": name, "title": item.title, "url": page.url("download", name=name)}
+        for name, item in offered_downloads(page).items()
+    ]
+    found = page.experiment.artifacts.order_by("name") if page.shows_samples else []
+    kept = [
+        {"name": each.name, "content_type": each.content_type, "size": each.size, "url": page.url("artifact", artifact=each.code)}
+        for each in found
+    ]
+    return {"downloads": made, "artifacts": kept}
+
+
+@require_safe
+def download(request: HttpRequest, page: Page, name: str) -> HttpResponseBase:
+    """A file made from rows while it is sent."""
+    offered = offered_downloads(page)
+    if name not in offered:
+        raise Http404("No such download.")
+    item = offered[name]
+    stem = slugify(page.experiment.name)[:60] or "experiment"
+    return _attachment(item.stream(page.experiment), item.content_type, f"{stem}-{name}")
+
+
+@require_safe
+def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBase:
+    """A file the experiment made. Share links without sample texts give none: an artifact may hold them."""
+    if not page.shows_samples:
+        raise Http404("No such file.")
+    found = get_object_or_404(page.experiment.artifacts, code=artifact)
+    try:
+        content = found.file.open("rb")
+    except FileNotFoundError as error:
+        raise Http404("The file is no longer in the storage.") from error
+    response = _attachment(_chunks(content), found.content_type, found.name)
+    response.headers["Content-Length"] = str(found.file.size)
+    return response
+
+
+async def _chunks(content: File) -> AsyncIterator[bytes]:
+    """The file in pieces. Under ASGI Django would first read a plain (synchronous) iterator to its end."""
+    try:
+        while piece := await sync_to_async(content.read)(CHUNK):
+            yield piece
+    finally:
+        await sync_to_async(content.close)()
+
+
+def _attachment(stream: AsyncIterator[str] | AsyncIterator[bytes], content_type: str, name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(stream, content_type=content_type)
+    response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response

@@ -1,0 +1,51 @@
+"""What a kind adds to the experiment page: its own tabs, template parts and downloads.
+
+A kind's part is the object ``PAGE`` in ``webapp/experiments/<kind>/page.py``, and its templates are
+``templates/experiments/<kind>/overview.html`` plus one per tab. A new kind adds folders and edits nothing here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.http import HttpRequest
+
+from jobs.models import Experiment
+
+if TYPE_CHECKING:
+    from webapp.experiments.page import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    name: str  # in the address
+    title: str
+    has_samples: bool = False  # hidden under share links that leave sample texts out
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file made from rows while it is sent, in pieces, so that a million samples need no memory."""
+
+    title: str
+    content_type: str
+    stream: Callable[[Experiment], AsyncIterator[str]]
+    has_samples: bool = False
+
+
+class KindPage(ABC):
+    tabs: ClassVar[Sequence[Tab]]
+    downloads: ClassVar[Mapping[str, Download]]
+
+    @abstractmethod
+    def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
+        """What the kind's template of ``tab`` needs beside the common context."""
+
+
+def kind_page(name: str) -> KindPage:
+    page: KindPage = import_module(f"webapp.experiments.{name}.page").PAGE
+    return page

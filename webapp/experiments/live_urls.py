@@ -1,0 +1,29 @@
+"""Addresses of the experiment page, twice: for members under the code, for share links under the token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.urls import URLPattern, path
+
+from webapp.experiments import downloads, views_live
+from webapp.experiments.page import View, for_members, for_share_links
+
+
+def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[URLPattern]:
+    def address(suffix: str, view: View, end: str = "") -> URLPattern:
+        return path(prefix + suffix, serve_to(view), name=f"{name}-{end}" if end else name)
+
+    return [
+        address("", views_live.overview),
+        address("live.json", views_live.live, "live"),
+        address("downloads/<str:name>", downloads.download, "download"),
+        address("artifacts/<uuid:artifact>", downloads.artifact, "artifact"),
+        address("<slug:tab>/", views_live.tab, "tab"),
+    ]
+
+
+urlpatterns = [
+    *_patterns("experiments/<uuid:code>/", "experiment", for_members),
+    *_patterns("s/<str:token>/", "shared", for_share_links),
+]

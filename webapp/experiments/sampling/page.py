@@ -1,0 +1,132 @@
+"""The sampling kind's part of the experiment page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from engine.verification import VERIFIERS
+from jobs.kinds.sampling.models import Problem, Sample, Verdict
+from jobs.kinds.sampling.spec import MAX_SAMPLES
+from jobs.models import Experiment
+from webapp.experiments.kind_pages import Download, KindPage, Tab
+from webapp.experiments.page import Page
+from webapp.experiments.sampling import samples, tables
+from webapp.experiments.sampling.filters import ORDERS, Filters
+from webapp.experiments.sampling.highlight import split_at_answer
+
+
+class SamplingPage(KindPage):
+    tabs = (Tab("samples", "Samples", has_samples=True),)
+    downloads = {
+        "samples.jsonl": Download(
+            "Every sample with its text and verdict", "application/x-ndjson", tables.samples_jsonl, has_samples=True
+        ),
+        "problems.csv": Download("Correct and graded samples of each problem", "text/csv", tables.problems_csv),
+        "coverage.csv": Download("Coverage and its band for every k", "text/csv", tables.coverage_csv),
+    }
+
+    def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
+        planned = int(page.experiment.spec.get("samples", 0))
+        common = {
+            "planned": planned,
+            "more_samples": min(2 * planned, MAX_SAMPLES),
+            "most_samples": MAX_SAMPLES,
+            "verifiers": VERIFIERS.values(),
+            "verifier": page.experiment.spec.get("verifier", ""),
+            "samples_url": page.url("tab", tab="samples") if page.shows_samples else "",
+            "coverage_url": page.url("download", name="coverage.csv"),
+            "problems_url": page.url("download", name="problems.csv"),
+        }
+        return common | (browse(request, page) if tab == "samples" else {})
+
+
+def browse(request: HttpRequest, page: Page) -> dict[str, Any]:
+    """Everything the sample browser shows: a list at the left, one sample in full, its details."""
+    filters = Filters.read(request.GET)
+    experiment = page.experiment
+    context: dict[str, Any] = {
+        "part": "experiments/sampling/browser.html",
+        "filters": filters,
+        "verdicts": Verdict.choices,
+        "orders": ORDERS.items(),
+        "path": request.path,
+        "all_problems_url": filters.query(problem=None, after=0),
+        "clear_url": Filters(problem=filters.problem, order=filters.order).query(at=filters.at),
+    }
+    context |= _sample_list(experiment, filters) if filters.lists_samples else _problem_list(experiment, filters)
+    shown = _shown(experiment, filters, context)
+    return context | (_in_full(experiment, filters, shown, context) if shown else {"shown": None})
+
+
+def _sample_list(experiment: Experiment, filters: Filters) -> dict[str, Any]:
+    found = samples.find_samples(experiment, filters)
+    items = [{"sample": sample, "url": filters.query(at=_place(sample))} for sample in found.samples]
+    count = None if filters.q else samples.count_capped(experiment, filters)
+    return {
+        "found": found,
+        "items": items,
+        "count": count,
+        "most_counted": samples.MOST_COUNTED,
+        "next_url": filters.query(after=found.next_after, at="") if found.next_after is not None else "",
+    }
+
+
+def _problem_list(experiment: Experiment, filters: Filters) -> dict[str, Any]:
+    problems, pages = samples.list_problems(experiment, filters)
+    page = min(filters.page, pages)
+    return {
+        "problems": [{"problem": each, "url": filters.query(problem=each.index, at="")} for each in problems],
+        "pages": pages,
+        "page_number": page,
+        "earlier_url": filters.query(page=page - 1) if page > 1 else "",
+        "next_url": filters.query(page=page + 1) if page < pages else "",
+    }
+
+
+def _shown(experiment: Experiment, filters: Filters, context: dict[str, Any]) -> Sample | None:
+    """The sample asked for, else the first match, else the first sample of the chosen or first problem."""
+    if filters.place and (asked := samples.get_sample(experiment, filters.place)):
+        return asked
+    if filters.lists_samples:
+        first = context["found"].samples[:1]
+        return samples.get_sample(experiment, (first[0].problem.index, first[0].index)) if first else None
+    if filters.problem is not None:
+        problem = Problem.objects.filter(experiment=experiment, index=filters.problem).first()
+    else:
+        problem = context["problems"][0]["problem"] if context["problems"] else None
+    return samples.first_sample(problem) if problem else None
+
+
+def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: dict[str, Any]) -> dict[str, Any]:
+    problem = shown.problem
+    previous, following = _neighbours(shown, context["items"]) if filters.lists_samples else samples.beside(shown)
+    return {
+        "shown": shown,
+        "problem": problem,
+        "pieces": split_at_answer(shown.body.text, shown.answer),
+        "strip": samples.strip_around(shown, int(experiment.spec.get("samples", 0))),
+        "strip_query": filters.query(at=f"{problem.index}."),
+        "answers": samples.common_answers(shown),
+        "previous_url": filters.query(at=_place(previous)) if previous else "",
+        "following_url": filters.query(at=_place(following)) if following else "",
+        "max_tokens": experiment.spec.get("max_tokens"),
+        "grade_milliseconds": None if shown.grade_seconds is None else round(shown.grade_seconds * 1000, 1),
+    }
+
+
+def _place(sample: Sample) -> str:
+    return f"{sample.problem.index}.{sample.index}"
+
+
+def _neighbours(shown: Sample, items: list[dict[str, Any]]) -> tuple[Sample | None, Sample | None]:
+    """The matches before and after the shown sample, in the list at the left."""
+    listed = [item["sample"] for item in items]
+    here = next((i for i, sample in enumerate(listed) if sample.pk == shown.pk), None)
+    if here is None:
+        return None, None
+    return (listed[here - 1] if here else None), (listed[here + 1] if here + 1 < len(listed) else None)
+
+
+PAGE = SamplingPage()

@@ -1,0 +1,88 @@
+"""The files that can be downloaded from a sampling experiment, made in pieces while they are sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import F
+
+from engine.coverage import coverage_curve
+from jobs.kinds.sampling.models import Problem, Sample
+from jobs.models import Experiment
+
+ROWS = 1_000  # read at a time
+SAMPLE_FIELDS = (
+    "pk", "problem_uid", "problem_index", "index", "seed", "text", "answer", "canonical", "verdict", "reason",
+    "tokens", "logprob", "finish", "grade_seconds",
+)  # fmt: skip
+
+
+async def samples_jsonl(experiment: Experiment) -> AsyncIterator[str]:
+    """One JSON object a line, in the order the samples were drawn."""
+    after = 0
+    while rows := await sync_to_async(_samples_after)(experiment, after):
+        after = rows[-1]["pk"]
+        yield "".join(_line(row) for row in rows)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps({name: row[name] for name in SAMPLE_FIELDS if name != "pk"}, ensure_ascii=False) + "\n"
+
+
+def _samples_after(experiment: Experiment, after: int) -> list[dict[str, Any]]:
+    samples = Sample.objects.filter(experiment=experiment, pk__gt=after).order_by("pk")
+    named = samples.annotate(problem_uid=F("problem__uid"), problem_index=F("problem__index"), text=F("body__text"))
+    return list(named.values(*SAMPLE_FIELDS)[:ROWS])
+
+
+async def problems_csv(experiment: Experiment) -> AsyncIterator[str]:
+    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge."""
+    yield _csv([["index", "uid", "answer", "n", "c", "errors", "share_correct"]])
+    after = -1
+    while rows := await sync_to_async(_problems_after)(experiment, after):
+        after = rows[-1].index
+        yield _csv(
+            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, row.c / row.n if row.n else ""]
+            for row in rows
+        )
+
+
+def _problems_after(experiment: Experiment, after: int) -> Sequence[Problem]:
+    return list(Problem.objects.filter(experiment=experiment, index__gt=after).order_by("index")[:ROWS])
+
+
+async def coverage_csv(experiment: Experiment) -> AsyncIterator[str]:
+    """Every k of the curve: the unbiased estimate of coverage and its 95% band, as fractions."""
+    yield _csv([["k", "coverage", "low", "high"]])
+    yield _csv(await sync_to_async(_curve_rows)(experiment))
+
+
+def _curve_rows(experiment: Experiment) -> list[list[float]]:
+    counters = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list("n", "c"))
+    least = min((n for n, _ in counters), default=0)
+    if not least:
+        return []
+    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], range(1, least + 1))
+    return [list(row) for row in zip(curve.k, curve.coverage, curve.lo, curve.hi, strict=True)]
+
+
+def cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula; plain numbers stay as they are."""
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return text
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+

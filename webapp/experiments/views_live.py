@@ -1,0 +1,90 @@
+"""The experiment page and the JSON it keeps itself fresh with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from jobs.live import live_state
+from jobs.models import Priority
+from webapp.experiments.config import config_sections
+from webapp.experiments.downloads import listed_files
+from webapp.experiments.page import CONFIG, FILES, LOG, OVERVIEW, Page
+from webapp.experiments.visibility import shared_view
+from webapp.sharing.forms import LIFETIMES
+
+Json = dict[str, Any]
+VOLATILE = ("now", "eta_seconds")  # change by themselves; a page that has the rest needs no new copy
+
+
+def visible_state(page: Page, after: int = 0) -> Json:
+    """The live state since ``after`` as this visitor may see it."""
+    state = live_state(page.experiment, after)
+    return shared_view(state) if page.is_shared else state
+
+
+@require_safe
+def overview(request: HttpRequest, page: Page) -> HttpResponseBase:
+    return _render(request, page, OVERVIEW.name, f"experiments/{page.experiment.kind}/overview.html")
+
+
+@require_safe
+def tab(request: HttpRequest, page: Page, tab: str) -> HttpResponseBase:
+    """Any other tab; 404 for one that this kind or this visitor does not have."""
+    if tab == OVERVIEW.name or tab not in {known.name for known in page.tabs}:
+        raise Http404("No such tab.")
+    common = {known.name for known in (LOG, CONFIG, FILES)}
+    folder = "detail_tabs" if tab in common else page.experiment.kind
+    return _render(request, page, tab, f"experiments/{folder}/{tab}.html")
+
+
+@require_safe
+def live(request: HttpRequest, page: Page) -> HttpResponseBase:
+    """What changed after the sequence number ``?after=``; 304 when the page has it already."""
+    raw = request.GET.get("after", "0")
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
+        return JsonResponse({"error": "after must be a whole number: the seq of the last state you have."}, status=400)
+    state = visible_state(page, int(raw))
+    stable = {name: value for name, value in state.items() if name not in VOLATILE}
+    digest = hashlib.sha256(json.dumps(stable, cls=DjangoJSONEncoder, sort_keys=True).encode()).hexdigest()[:24]
+    etag = f'"{digest}"'
+    response = get_conditional_response(request, etag=etag) or JsonResponse(state)
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpResponse:
+    experiment = page.experiment
+    context = {
+        "page": page,
+        "access": page.access,
+        "experiment": experiment,
+        "state": visible_state(page),
+        "tab": tab,
+        "tabs": [{"title": each.title, "name": each.name, "url": page.tab_url(each.name)} for each in page.tabs],
+        "urls": {"live": page.url("live"), "overview": page.url(), "socket": page.socket_path},
+        "colour": f"c{experiment.colour_slot}",
+        "priorities": Priority.choices,
+        "lifetimes": LIFETIMES,
+        "base": "experiments/detail_shared.html" if page.is_shared else "experiments/detail.html",
+    }
+    if tab == CONFIG.name:
+        context["sections"] = config_sections(experiment)
+        context["spec_json"] = json.dumps(experiment.spec, indent=2, ensure_ascii=False)
+    elif tab == FILES.name:
+        context |= listed_files(page)
+    context |= page.kind.context(request, page, tab)
+    if request.headers.get("X-Part") == "browser" and "part" in context:
+        template = context["part"]
+    response = render(request, template, context)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Cookie, X-Part"
+    return response
