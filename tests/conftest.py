@@ -16,6 +16,12 @@ from webapp.accounts.models import Membership, Role, Team, User
 PASSWORD = "coverage grows with k"
 
 
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """A hasher that is slow on purpose would be most of the time of these tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 def make_user(name: str) -> User:
     return User.objects.create_user(f"{name.lower()}@example.org", name, PASSWORD)
 
@@ -71,13 +77,24 @@ def as_user() -> Callable[[User], Client]:
 def make_experiment(team: Team, alice: User) -> Callable[..., Experiment]:
     """``make_experiment(problems=3, n=0, c=0, **fields)``: an experiment as it is in the database, no job behind it."""
 
-    def make(*, problems: int = 3, n: int = 0, c: int = 0, spec: dict[str, Any] | None = None, **fields: Any) -> Experiment:
+    def make(
+        *, problems: int = 3, n: int = 0, c: int = 0, spec: dict[str, Any] | None = None, **fields: Any
+    ) -> Experiment:
         spec_type = get_kind("sampling").Spec
         full_spec = spec_type.model_validate(spec or {}).model_dump(mode="json")
-        values = {"team": team, "owner": alice, "kind": "sampling", "name": "Arithmetic", "status": Status.QUEUED, **fields}
+        values = {
+            "team": team,
+            "owner": alice,
+            "kind": "sampling",
+            "name": "Arithmetic",
+            "status": Status.QUEUED,
+            **fields,
+        }
         experiment = Experiment.objects.create(spec=full_spec, **values)
         Problem.objects.bulk_create(
-            Problem(experiment=experiment, index=i, uid=f"p{i}", question=f"What is {i} + {i}?", answer=str(2 * i), n=n, c=c)
+            Problem(
+                experiment=experiment, index=i, uid=f"p{i}", question=f"What is {i} + {i}?", answer=str(2 * i), n=n, c=c
+            )
             for i in range(problems)
         )
         return experiment

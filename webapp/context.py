@@ -108,8 +108,10 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
         ("Share links", "Links", "share-links", "link", None),
         ("People", "People", "team-people", "user", None),
     ]
-    here = request.path
+    current = request.resolver_match.url_name or "" if request.resolver_match else ""
+    # The pages of one experiment ("experiment", "experiment-tab", ...) belong to the list.
+    current = "experiments" if current.startswith("experiment") else current
     return [
-        NavigationItem(title, short, url := reverse(name, args=[code]), icon, here.startswith(url), count)
+        NavigationItem(title, short, reverse(name, args=[code]), icon, name == current, count)
         for title, short, name, icon, count in pages
     ]

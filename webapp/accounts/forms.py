@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm, UsernameField
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, SetPasswordForm, UsernameField
 from django.contrib.auth.password_validation import password_validators_help_texts, validate_password
 from django.core.exceptions import ValidationError
 
 from webapp.accounts.models import Role, Team, User
+
+
+# What the settings' validators ask for, as one line instead of Django's list.
+PASSWORD_HELP = " ".join(password_validators_help_texts())
 
 
 def clean_email(email: str) -> str:
@@ -20,7 +24,7 @@ class SignUpForm(forms.ModelForm[User]):
     password = forms.CharField(
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text=" ".join(password_validators_help_texts()[1:2]),
+        help_text=PASSWORD_HELP,
     )
 
     class Meta:
@@ -63,6 +67,28 @@ class SignInForm(AuthenticationForm):
 
     def clean_username(self) -> str:
         return clean_email(self.cleaned_data["username"])
+
+
+def _in_plain_words(form: SetPasswordForm) -> None:
+    form.fields["new_password1"].help_text = PASSWORD_HELP
+    form.fields["new_password2"].help_text = ""
+    form.fields["new_password2"].label = "New password again"
+
+
+class ChangePasswordForm(PasswordChangeForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _in_plain_words(self)
+        # One panel among others: the page must not jump to it.
+        self.fields["old_password"].widget.attrs.pop("autofocus", None)
+
+
+class NewPasswordForm(SetPasswordForm):
+    """After a reset by mail."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _in_plain_words(self)
 
 
 class AccountForm(forms.ModelForm[User]):

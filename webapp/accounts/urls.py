@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import path
 
 from webapp.accounts import views_session, views_teams
+from webapp.accounts.forms import NewPasswordForm
 
 urlpatterns = [
     path("sign-up/", views_session.sign_up, name="sign-up"),
@@ -18,7 +19,9 @@ urlpatterns = [
     ),
     path(
         "password/<uidb64>/<token>/",
-        auth_views.PasswordResetConfirmView.as_view(template_name="accounts/password_reset_confirm.html"),
+        auth_views.PasswordResetConfirmView.as_view(
+            template_name="accounts/password_reset_confirm.html", form_class=NewPasswordForm
+        ),
         name="password_reset_confirm",
     ),
     path(

@@ -10,7 +10,6 @@ from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import PasswordChangeForm
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -19,7 +18,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from webapp import rate_limits
-from webapp.accounts.forms import AccountForm, SignInForm, SignUpForm, clean_email
+from webapp.accounts.forms import AccountForm, ChangePasswordForm, SignInForm, SignUpForm, clean_email
 from webapp.accounts.memberships import create_team
 from webapp.accounts.models import Invitation, User
 
@@ -121,7 +120,7 @@ def account(request: HttpRequest) -> HttpResponse:
     posted = request.POST.get("form")
     # Bound to a copy: a refused name must not show up in the frame of the page.
     form = AccountForm(request.POST if posted == "name" else None, instance=User.objects.get(pk=user.pk))
-    password = PasswordChangeForm(user, request.POST if posted == "password" else None)
+    password = ChangePasswordForm(user, request.POST if posted == "password" else None)
     if posted == "name" and form.is_valid():
         form.save()
         messages.success(request, "Your name is saved.")
@@ -131,5 +130,4 @@ def account(request: HttpRequest) -> HttpResponse:
         update_session_auth_hash(request, user)  # otherwise this browser would be signed out
         messages.success(request, "Your password is changed. Other browsers are signed out.")
         return redirect("account")
-    password.fields["old_password"].widget.attrs.pop("autofocus", None)
     return render(request, "accounts/account.html", {"form": form, "password_form": password})

@@ -43,9 +43,7 @@ class ExperimentAccess:
         return self.share is None or self.share.include_samples
 
 
-def get_team(
-    request: HttpRequest, code: UUID, *, write: bool = False, manage: bool = False
-) -> tuple[Team, Membership]:
+def get_team(request: HttpRequest, code: UUID, *, write: bool = False, manage: bool = False) -> tuple[Team, Membership]:
     """The team and the visitor's membership. Http404 for outsiders; PermissionDenied when the role is too low."""
     membership = _membership(request, team__code=code)
     _require(membership, write=write, manage=manage)

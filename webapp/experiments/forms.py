@@ -37,7 +37,7 @@ class Field:
 
     @property
     def wide(self) -> bool:
-        return self.widget in {"textarea", "examples", "lines"}
+        return self.widget in {"textarea", "examples"}
 
     def read(self, data: QueryDict) -> Any:
         """The value in posted data, for pydantic to check; KeyError when the form did not have this field."""

@@ -83,7 +83,7 @@ class ListQuery:
         return self.url(sort=other if self.sort == first else first)
 
     def aria_sort(self, column: str) -> str:
-        """"ascending", "descending" or nothing: what the column's head says to a screen reader."""
+        """ "ascending", "descending" or nothing: what the column's head says to a screen reader."""
         return {column: "ascending", f"-{column}": "descending"}.get(self.sort, "")
 
 
@@ -167,7 +167,9 @@ def page_of(found: QuerySet[Experiment], number: int) -> Page[Experiment]:
 def rows(experiments: list[Experiment]) -> list[Row]:
     """The lines of a page; one query for the progress of all running ones."""
     running = [experiment.pk for experiment in experiments if experiment.status == Status.RUNNING]
-    sums = Shard.objects.filter(experiment__in=running).values("experiment").annotate(done=Sum("done"), all=Sum("total"))
+    sums = (
+        Shard.objects.filter(experiment__in=running).values("experiment").annotate(done=Sum("done"), all=Sum("total"))
+    )
     percent = {row["experiment"]: 100 * row["done"] // max(1, row["all"]) for row in sums}
     return [Row(experiment, percent.get(experiment.pk), _run_time(experiment)) for experiment in experiments]
 

@@ -75,6 +75,12 @@ def duration(value: timedelta | float | None) -> str:
 
 
 @register.filter
+def ago(value: datetime | None) -> str:
+    """How long ago: ``12 s ago``; a clock that runs ahead by a little counts as now."""
+    return "" if value is None else f"{duration(timezone.now() - value)} ago"
+
+
+@register.filter
 def when(value: datetime | None) -> str:
     """A time of today as ``14:19``, of this year as ``21 Nov``, else with the year."""
     if value is None:

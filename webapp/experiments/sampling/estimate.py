@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Avg, Q, QuerySet
 
 from engine.problems import Problem
-from engine.sampling import ModelError, ModelShape, model_shape
+from engine.sampling import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.sampling import estimate as engine_estimate
 from jobs.kinds.sampling.models import Sample
 from jobs.kinds.sampling.sources import resolve_model
@@ -43,7 +43,11 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
     shape = known_shape(spec)
     if shape is None:
         most = samples * spec.max_tokens
-        rows += [("Tokens drawn", f"at most {compact(most)}"), ("Memory", "not known yet"), ("Run time", "not known yet")]
+        rows += [
+            ("Tokens drawn", f"at most {compact(most)}"),
+            ("Memory", "not known yet"),
+            ("Run time", "not known yet"),
+        ]
         return Estimate(rows, "The model is not on this machine yet. Its sizes are known after the first run.")
     share = measured.mean_tokens / spec.max_tokens if measured.mean_tokens else None
     told = engine_estimate(
@@ -97,9 +101,8 @@ def known_shape(spec: SamplingSpec) -> ModelShape | None:
     """The model's sizes, if they can be read without the network: a page must not wait for a download."""
     try:
         source = resolve_model(spec.model, settings.MODEL_DIRS)
-        if source.startswith("/") or source.startswith("demo/"):
-            return model_shape(source)
-        return _cached_shape(source)
+        is_here = source == DEMO_MODEL or source.startswith("/")
+        return model_shape(source) if is_here else _cached_shape(source)
     except ModelError:
         return None
 

@@ -140,7 +140,7 @@ function sayUploadError(text) {
 upload.addEventListener("submit", async (event) => {
   event.preventDefault();
   sayUploadError("");
-  const button = upload.querySelector('[type="submit"]');
+  const button = document.querySelector('[form="upload-form"]');
   button.setAttribute("aria-busy", "true");
   try {
     const response = await fetch(upload.action, {

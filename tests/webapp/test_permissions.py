@@ -1,0 +1,208 @@
+"""Who gets what answer at which address: every address of the URL conf times every kind of visitor.
+
+The addresses are enumerated from the URL conf, so a page that is not in the table fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.files.base import ContentFile
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from jobs.models import Artifact, Experiment, Status
+from webapp.accounts.memberships import invite
+from webapp.accounts.models import Invitation, Team, User
+from webapp.sharing.models import ShareLink
+from webapp.tokens import hash_token
+
+VISITORS = ("anonymous", "outsider", "viewer", "member", "owner", "share")
+SIGN_IN = "sign-in"  # a redirect to the sign-in page
+
+# What the six visitors get, in the order of VISITORS. "share" has opened a share link and is not signed in.
+PUBLIC = (200,) * 6
+OWN = (SIGN_IN, 200, 200, 200, 200, SIGN_IN)
+READ = (SIGN_IN, 404, 200, 200, 200, SIGN_IN)
+WRITE = (SIGN_IN, 404, 403, 302, 302, SIGN_IN)
+MANAGE = (SIGN_IN, 404, 403, 403, 302, SIGN_IN)
+
+
+@dataclass(frozen=True)
+class Page:
+    """``keys``: the names of the address's arguments; ``code`` says whose code it is."""
+
+    expected: tuple[int | str, ...]
+    keys: tuple[str, ...] = ()
+    method: str = "get"
+    data: dict[str, Any] = field(default_factory=dict)
+    code: str = "experiment"
+
+
+def post(expected: tuple[int | str, ...], *keys: str, code: str = "experiment", **data: Any) -> Page:
+    return Page(expected, keys, "post", data, code)
+
+
+PAGES = {
+    "sign-up": Page((200, 302, 302, 302, 302, 200)),
+    "sign-in": Page((200, 302, 302, 302, 302, 200)),
+    "sign-out": post((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
+    "account": Page(OWN),
+    "password_reset": Page(PUBLIC),
+    "password_reset_done": Page(PUBLIC),
+    "password_reset_confirm": Page(PUBLIC, ("uidb64", "reset")),
+    "password_reset_complete": Page(PUBLIC),
+    "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
+    "team-new": Page(OWN),
+    "team-people": Page(READ, ("team",)),
+    "team-rename": post(MANAGE, "team", name="Reed lab"),
+    "member-role": post(MANAGE, "team", "member", role="viewer"),
+    "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
+    "invite-create": post((SIGN_IN, 404, 403, 403, 200, SIGN_IN), "team", role="viewer"),
+    "invite-revoke": post(MANAGE, "team", "code", code="invitation"),
+    "invitation": Page((200, 200, 302, 302, 302, 200), ("invitation",)),
+    "experiments": Page(READ, ("team",)),
+    "experiment-search": Page(READ, ("team",)),
+    "workers": Page(READ, ("team",)),
+    "share-links": Page(READ, ("team",)),
+    "experiment-new": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team", "kind")),
+    "experiment-estimate": post(READ, "team", "kind"),
+    "problem-set-upload": post(WRITE, "team"),
+    "experiment": Page(READ, ("code",)),
+    "experiment-tab": Page(READ, ("code", "tab")),
+    "experiment-live": Page(READ, ("code",)),
+    "experiment-download": Page(READ, ("code", "name")),
+    "experiment-artifact": Page(READ, ("code", "artifact")),
+    "experiment-cancel": post(WRITE, "code"),
+    "experiment-retry": post(WRITE, "code"),
+    "experiment-more": post(WRITE, "code", samples="100"),
+    "experiment-regrade": post(WRITE, "code", verifier="gsm8k"),
+    "experiment-rename": post(WRITE, "code", name="Other"),
+    "experiment-priority": post(WRITE, "code", priority="9"),
+    "experiment-delete": post(WRITE, "code", confirm="delete"),
+    "share-create": post((SIGN_IN, 404, 403, 200, 200, SIGN_IN), "code", expires="30"),
+    "share-revoke": post(MANAGE, "code", code="link"),
+    "shared": Page(PUBLIC, ("token",)),
+    "shared-tab": Page(PUBLIC, ("token", "tab")),
+    "shared-live": Page(PUBLIC, ("token",)),
+    "shared-download": Page(PUBLIC, ("token", "name")),
+    "shared-artifact": Page(PUBLIC, ("token", "artifact")),
+}
+HAVE_FORMS = {"sign-up", "sign-in", "password_reset", "password_reset_confirm"}
+READ_ONLY = [
+    name for name, page in PAGES.items() if page.method == "get" and page.expected in (READ, PUBLIC)
+    if name not in HAVE_FORMS
+]
+
+
+def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from names(pattern.url_patterns)
+        else:
+            yield pattern.name or str(pattern.pattern)
+
+
+def test_every_address_is_in_the_table() -> None:
+    assert sorted(names(get_resolver().url_patterns)) == sorted(PAGES)
+
+
+@dataclass
+class World:
+    """A finished experiment with an artifact, an invitation, a share link, and a client for each visitor."""
+
+    arguments: dict[str, Any]
+    codes: dict[str, Any]
+    clients: dict[str, Client]
+
+    def url(self, name: str) -> str:
+        page = PAGES[name]
+        values = self.arguments | {"code": self.codes[page.code]}
+        renamed = {"reset": "token", "invitation": "token"}
+        return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
+
+
+@pytest.fixture
+def world(
+    team: Team,
+    alice: User,
+    bob: User,
+    vera: User,
+    charlie: User,
+    make_experiment: Callable[..., Experiment],
+    as_user: Callable[[User], Client],
+    tmp_path: Any,
+    settings: Any,
+) -> World:
+    settings.MEDIA_ROOT = tmp_path
+    experiment = make_experiment(status=Status.FINISHED, n=4, c=1)
+    file = ContentFile(b"{}", "samples.json")
+    artifact = Artifact.objects.create(
+        experiment=experiment, name="samples.json", content_type="application/json", size=2, file=file
+    )
+    invitation = invite(team, role="member", by=alice)
+    link = ShareLink.objects.create(
+        experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
+    )
+    share = Client()
+    assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
+    signed_in = {"outsider": charlie, "viewer": vera, "member": bob, "owner": alice}
+    return World(
+        arguments={
+            "team": team.code,
+            "member": bob.code,
+            "invitation": invitation,
+            "kind": "sampling",
+            "tab": "config",
+            "name": "coverage.csv",
+            "artifact": artifact.code,
+            "token": "secret-token",
+            "uidb64": "MQ",
+            "reset": "set-password",
+        },
+        codes={"experiment": experiment.code, "invitation": Invitation.objects.get().code, "link": link.code},
+        clients={"anonymous": Client(), "share": share} | {who: as_user(user) for who, user in signed_in.items()},
+    )
+
+
+def answer(response: Any) -> int | str:
+    """The status, or SIGN_IN for a redirect to the sign-in page."""
+    is_sign_in = response.status_code == 302 and response.url.startswith(reverse("sign-in") + "?")
+    return SIGN_IN if is_sign_in else int(response.status_code)
+
+
+@pytest.mark.parametrize("visitor", VISITORS)
+@pytest.mark.parametrize("name", PAGES)
+def test_visitor_gets(name: str, visitor: str, world: World) -> None:
+    page = PAGES[name]
+    response = getattr(world.clients[visitor], page.method)(world.url(name), page.data)
+    assert answer(response) == page.expected[VISITORS.index(visitor)]
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.method == "post"])
+def test_changes_need_a_post(name: str, world: World) -> None:
+    assert world.clients["owner"].get(world.url(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_reading_does_not_take_a_post(name: str, world: World) -> None:
+    assert world.clients["owner"].post(world.url(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if page.method == "post"])
+def test_changes_need_a_csrf_token(name: str, world: World, alice: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+    assert strict.post(world.url(name), PAGES[name].data).status_code == 403
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if "code" in page.keys])
+def test_unknown_codes_look_like_other_teams_codes(name: str, world: World) -> None:
+    page = PAGES[name]
+    strange = world.codes | {page.code: uuid4()}
+    url = World(world.arguments, strange, world.clients).url(name)
+    assert getattr(world.clients["owner"], page.method)(url, page.data).status_code == 404
