@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http.cookiejar import CookieJar
@@ -27,8 +28,8 @@ DATA = tempfile.mkdtemp(prefix="canopy-demo-")
 PORT = "8765"
 
 
-def start() -> tuple[subprocess.Popen[str], str]:
-    """Start the demo and return it with the sign-in address it printed."""
+def start() -> tuple[subprocess.Popen[str], str, dict[str, str]]:
+    """Start the demo; return it with the address and the sign-in it printed."""
     demo = subprocess.Popen(
         ["make", "--no-print-directory", "demo"],
         env={**os.environ, "CANOPY_DATA": DATA, "CANOPY_PORT": PORT},
@@ -38,10 +39,13 @@ def start() -> tuple[subprocess.Popen[str], str]:
         start_new_session=True,
     )
     assert demo.stdout is not None
+    printed = ""
     for line in demo.stdout:
         print("   ", line, end="", flush=True)
-        if found := re.search(r"http://\S+", line):
-            return demo, found.group()
+        printed += line
+        if found := re.search(r"(http://\S+).*?Sign in as (\S+) with the password (\S+)", printed, re.DOTALL):
+            address, email, password = found.groups()
+            return demo, address, {"username": email, "password": password}
     sys.exit("make demo ended without printing an address")
 
 
@@ -55,14 +59,19 @@ def wait_for(what: str, look: Callable[[], Seen], seconds: float) -> Seen:
     sys.exit(f"not seen within {seconds} s: {what}")
 
 
-def signed_in(address: str) -> tuple[urllib.request.OpenerDirector, str]:
-    """Follow the printed address and return a browser-like opener with the experiment's own address."""
+def signed_in(address: str, credentials: dict[str, str]) -> tuple[urllib.request.OpenerDirector, str]:
+    """Sign in as a person would; return a browser-like opener and the experiment's own address."""
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
-    page = opener.open(address)
+    form = opener.open(address)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form.read().decode())
+    if not token:
+        sys.exit(f"{address} led to {form.geturl()}, which is no sign-in page")
+    fields = urllib.parse.urlencode({**credentials, "csrfmiddlewaretoken": token.group(1)}).encode()
+    page = opener.open(form.geturl(), fields)
     found = re.search(r"/experiments/[0-9a-f-]{36}/", page.geturl() + page.read().decode())
     if not found:
-        sys.exit(f"{address} led to {page.geturl()}, which shows no experiment")
-    return opener, f"http://127.0.0.1:{PORT}{found.group()}"
+        sys.exit(f"signing in led to {page.geturl()}, which shows no experiment")
+    return opener, f"{address.split('/', 3)[0]}//{address.split('/', 3)[2]}{found.group()}"
 
 
 def live(opener: urllib.request.OpenerDirector, experiment: str) -> dict[str, Any]:
@@ -76,16 +85,16 @@ def family(root: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def main() -> None:
-    demo, address = start()
-    opener, experiment = signed_in(address)
+    demo, address, credentials = start()
+    opener, experiment = signed_in(address, credentials)
     graded = wait_for("graded samples", lambda: live(opener, experiment)["kind"]["graded"], 400)
     wait_for("points on the coverage curve", lambda: live(opener, experiment)["kind"]["curve"]["k"], 60)
 
     os.killpg(demo.pid, signal.SIGINT)
     demo.wait(60)
 
-    demo, address = start()
-    opener, experiment = signed_in(address)
+    demo, address, credentials = start()
+    opener, experiment = signed_in(address, credentials)
     again = live(opener, experiment)["kind"]["graded"]
     assert again >= graded, f"the second start lost samples: {again} after {graded}"
     wait_for("more graded samples after the restart", lambda: live(opener, experiment)["kind"]["graded"] > again, 400)
@@ -93,7 +102,9 @@ def main() -> None:
     processes = family(demo)
     launcher = next(p for p in processes if "manage.py" in " ".join(p.cmdline()))
     launcher.kill()
-    wait_for("nothing left after SIGKILL", lambda: not any(p.is_running() and p.status() != "zombie" for p in processes), 30)
+    wait_for(
+        "nothing left after SIGKILL", lambda: not any(p.is_running() and p.status() != "zombie" for p in processes), 30
+    )
 
 
 if __name__ == "__main__":
