@@ -52,4 +52,4 @@ function drawKpis({ kind, metrics, status }) {
   spark("throughput", rate);
 }
 
-if (tile("coverage")) onState(drawKpis);
+onState(drawKpis);

@@ -1,7 +1,6 @@
 // The Samples tab: links and filters fetch the browser part alone; without this script they are plain pages.
 
 import { onState } from "./live.js";
-import "./kpis.js";
 import { count } from "./format.js";
 
 const browser = document.querySelector("[data-browser]");

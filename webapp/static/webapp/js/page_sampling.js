@@ -6,7 +6,6 @@ import { onState, page } from "./live.js";
 import { latestLines } from "./log.js";
 import { mountProblems } from "./problems.js";
 import { drawVerdicts } from "./verdicts.js";
-import "./kpis.js";
 
 onState(mountCoverage(document.getElementById("coverage")));
 onState(mountProblems(document.getElementById("problems"), page.samples));
