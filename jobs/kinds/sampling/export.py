@@ -4,12 +4,14 @@ The runner has no database, so the samples leave it on the supervisor's side: ``
 each a short query of its own, straight into the Parquet file that becomes the artifact. A million samples never are
 in memory together, and no long read transaction keeps SQLite's log or PostgreSQL's dead rows alive. The two small
 tables travel inside the job and are written by the runner.
+
+Writing them takes longer than a lease when there are millions, so each batch extends it.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,14 +50,16 @@ def export_folder(data_dir: Path, experiment_code: Any) -> Path:
 
 
 def export_job(shard: Shard) -> dict[str, Any]:
-    """Write the samples to disk and name the file in the job."""
+    """Write the samples to disk and name the file in the job. Raises LeaseLost when the shard was taken away."""
     from django.conf import settings
 
     from jobs.kinds.sampling.models import Problem
+    from jobs.leases import Lease, extend
 
     folder = export_folder(settings.DATA_DIR, shard.experiment.code)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_parquet(folder / "samples.parquet", shard.experiment_id)
+    lease = Lease.of(shard)
+    _write_parquet(folder / "samples.parquet", shard.experiment_id, each_batch=lambda: extend(lease))
     problems = Problem.objects.filter(experiment_id=shard.experiment_id).order_by("index")
     return {
         "done": 0,
@@ -64,7 +68,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     }
 
 
-def _write_parquet(path: Path, experiment_id: int) -> None:
+def _write_parquet(path: Path, experiment_id: int, each_batch: Callable[[], None]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -73,6 +77,7 @@ def _write_parquet(path: Path, experiment_id: int) -> None:
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _batches(experiment_id):
+            each_batch()
             columns = zip(*rows, strict=True)
             arrays = [pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))

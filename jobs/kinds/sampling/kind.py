@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from jobs.kinds.base import Kind, Row, StagePlan
 from jobs.kinds.sampling import live, store
@@ -48,8 +49,9 @@ class SamplingKind(Kind):
             return store.record_samples(shard, rows)
         if shard.stage == GRADE:
             return store.record_verdicts(shard, rows, seq)
-        # The export's only row says that its files were kept: the drafts can go.
-        shutil.rmtree(export_folder(settings.DATA_DIR, shard.experiment.code), ignore_errors=True)
+        # The export's only row follows its files. They are kept in this transaction at the latest; then the drafts go.
+        folder = export_folder(settings.DATA_DIR, shard.experiment.code)
+        transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
         return 0
 
     def reopen(self, experiment: Experiment) -> None:
