@@ -39,7 +39,9 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}.
     """
     problems = problems_of(shard)
-    wanted = {(problems[row["problem"]].pk, row["index"]): row for row in reversed(rows)}  # of twins the first wins
+    wanted: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        wanted.setdefault((problems[row["problem"]].pk, row["index"]), row)
     existing = _primary_keys(wanted)
     new = {key: row for key, row in wanted.items() if key not in existing}
     if not new:
@@ -85,7 +87,9 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
 
     Rows: {"sample": primary key, "outcome", "answer", "canonical", "reason", "seconds"}.
     """
-    verdicts = {row["sample"]: row for row in reversed(rows)}
+    verdicts: dict[int, Row] = {}
+    for row in rows:
+        verdicts.setdefault(row["sample"], row)
     pending = list(Sample.objects.filter(pk__in=verdicts, experiment_id=shard.experiment_id, verdict=Verdict.PENDING))
     if not pending:
         return 0
