@@ -24,7 +24,10 @@ def upload(team: Team, count: int = 3) -> str:
 
 def test_bundled_and_uploaded_sets_are_found(team: Team) -> None:
     assert len(load_problems(SamplingSpec(), team)) == 60
-    assert [problem.uid for problem in load_problems(SamplingSpec(problems=upload(team), limit=2), team)] == ["q0", "q1"]
+    assert [problem.uid for problem in load_problems(SamplingSpec(problems=upload(team), limit=2), team)] == [
+        "q0",
+        "q1",
+    ]
     assert check_spec(SamplingSpec(), team) == []
 
 

@@ -64,7 +64,11 @@ def test_files_hold_every_sample_problem_and_point(
         "text": "#### 0",
     }
     problems = list(csv.DictReader(paths["problems.csv"].open()))
-    assert [(row["uid"], row["n"], row["c"]) for row in problems] == [("p0", "4", "4"), ("p1", "4", "4"), ("p2", "4", "4")]
+    assert [(row["uid"], row["n"], row["c"]) for row in problems] == [
+        ("p0", "4", "4"),
+        ("p1", "4", "4"),
+        ("p2", "4", "4"),
+    ]
     points = list(csv.DictReader(paths["coverage.csv"].open()))
     assert [(row["k"], row["coverage"]) for row in points] == [(str(k), "1.0") for k in (1, 2, 3, 4)]
 

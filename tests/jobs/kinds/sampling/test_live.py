@@ -17,7 +17,9 @@ from tests.jobs.kinds.sampling.conftest import draw_all, grade_all, shards, verd
 pytestmark = pytest.mark.django_db
 
 
-def test_before_the_first_sample_there_is_an_empty_curve(planned: Callable[..., Experiment], kind: SamplingKind) -> None:
+def test_before_the_first_sample_there_is_an_empty_curve(
+    planned: Callable[..., Experiment], kind: SamplingKind
+) -> None:
     experiment = planned(problems=3, samples=4)
     state = kind.changes(experiment, after=0)
     assert state["curve"] == {"k": [], "coverage": [], "lo": [], "hi": [], "complete_to": 0}
@@ -40,7 +42,9 @@ def test_counts_curve_and_tiles_come_from_the_counters(planned: Callable[..., Ex
     assert state["problems"] == [[0, 4, 4, 0], [1, 4, 1, 2], [2, 4, 0, 0]]
     assert state["counts"] == {"correct": 5, "wrong": 5, "error": 1, "timeout": 1, "pending": 0}
     assert state["curve"]["k"] == [1, 2, 3, 4] and state["curve"]["complete_to"] == 4
-    assert state["curve"]["coverage"] == pytest.approx([float((1 + pass_at_k(4, 1, k)) / 3) for k in (1, 2, 3, 4)], abs=1e-5)
+    assert state["curve"]["coverage"] == pytest.approx(
+        [float((1 + pass_at_k(4, 1, k)) / 3) for k in (1, 2, 3, 4)], abs=1e-5
+    )
     tiles = state["kpis"]
     assert (tiles["solved"], tiles["never_solved"], tiles["coverage_at"]) == (2, 1, 4)
     assert tiles["coverage"] == pytest.approx(2 / 3) and tiles["pass1"] == pytest.approx(1.25 / 3)

@@ -27,7 +27,12 @@ def job(model_dir: Path, missing: dict[int, list[int]], done: int = 0) -> dict[s
         "model": "tiny",
         "model_dirs": [str(model_dir)],
         "params": {"temperature": 0.8, "top_p": 1.0, "top_k": 0, "max_tokens": 6, "stop": [], "seed": 3},
-        "prompt": {"template": "Question: {question}\nAnswer:", "chat": False, "system": "", "few_shot": [["1+1", "2"]]},
+        "prompt": {
+            "template": "Question: {question}\nAnswer:",
+            "chat": False,
+            "system": "",
+            "few_shot": [["1+1", "2"]],
+        },
         "problems": [{"index": i, "question": f"{i} + 1?", "missing": indices} for i, indices in missing.items()],
     }
 
