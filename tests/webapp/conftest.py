@@ -12,6 +12,7 @@ from django.core.cache import cache
 @pytest.fixture(autouse=True)
 def in_memory(request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
     """Unless the test asks for the broker."""
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     # No collectstatic before tests: names without a hash.
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}

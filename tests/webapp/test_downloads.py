@@ -46,9 +46,11 @@ def address(experiment: Experiment, name: str) -> str:
 pytestmark = pytest.mark.django_db(transaction=True)  # streams read in a thread with a connection of its own
 
 
-def test_samples_jsonl_holds_every_sample_once(make_experiment: Make, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_jsonl_holds_every_sample_once(
+    make_experiment: Make, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tables, "ROWS", 7)
-    experiment, other = make_experiment(name="Résumé, of \"all\"/things"), make_experiment()
+    experiment, other = make_experiment(name='Résumé, of "all"/things'), make_experiment()
     made = draw(experiment, 9, text="line one\nthen {answer} \u2028 end")
     draw(other, 2)
 
@@ -82,7 +84,9 @@ def test_an_experiment_without_samples_gives_empty_tables(make_experiment: Make,
     assert fetch(address(experiment, "coverage.csv"), bob)[1] == "k,coverage,low,high\n"
 
 
-@pytest.mark.parametrize(("text", "shown"), [("-5", "-5"), ("+1e3", "+1e3"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("ok", "ok")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("-5", "-5"), ("+1e3", "+1e3"), ("=1+1", "'=1+1"), ("@x", "'@x"), ("ok", "ok")]
+)
 def test_no_cell_is_a_formula(text: str, shown: str) -> None:
     assert tables.cell(text) == shown
 

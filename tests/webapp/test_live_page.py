@@ -103,7 +103,9 @@ def test_every_tab_in_every_state(tab: str, status: str, make_experiment: Make, 
     address = reverse("experiment-tab", args=[code, tab]) if tab else reverse("experiment", args=[code])
     page = as_user(bob).get(address)
     assert page.status_code == 200
-    assert not re.search(r"<[^>]*\sstyle=", page.content.decode()), "the content security policy refuses style attributes"
+    assert not re.search(r"<[^>]*\sstyle=", page.content.decode()), (
+        "the content security policy refuses style attributes"
+    )
 
 
 def test_actions_are_for_members(make_experiment: Make, bob: User, vera: User, as_user: SignIn) -> None:

@@ -94,7 +94,9 @@ PAGES = {
 }
 HAVE_FORMS = {"sign-up", "sign-in", "password_reset", "password_reset_confirm"}
 READ_ONLY = [
-    name for name, page in PAGES.items() if page.method == "get" and page.expected in (READ, PUBLIC)
+    name
+    for name, page in PAGES.items()
+    if page.method == "get" and page.expected in (READ, PUBLIC)
     if name not in HAVE_FORMS
 ]
 

@@ -60,7 +60,12 @@ def walk(experiment: Experiment, filters: Filters, limit: int) -> list[tuple[int
 @pytest.mark.parametrize("limit", [1, 3, 50])
 @pytest.mark.parametrize(
     "filters",
-    [Filters(verdict="correct"), Filters(problem=1, verdict="wrong"), Filters(q="answer is 10"), Filters(problem=2, q="IS 1")],
+    [
+        Filters(verdict="correct"),
+        Filters(problem=1, verdict="wrong"),
+        Filters(q="answer is 10"),
+        Filters(problem=2, q="IS 1"),
+    ],
 )
 def test_paging_gives_every_match_once(filters: Filters, limit: int, make_experiment: Make, monkeypatch: Any) -> None:
     monkeypatch.setattr(samples, "WINDOW", 7)  # a search needs several windows and several requests
@@ -93,7 +98,14 @@ def test_no_query_skips_or_counts_samples_without_bound(make_experiment: Make, b
     experiment = make_experiment()
     draw(experiment, 12)
     client, address = as_user(bob), reverse("experiment-tab", args=[experiment.code, "samples"])
-    for query in ("", "?verdict=wrong", "?q=answer", "?problem=1&at=1.3", "?order=rare&page=7", "?verdict=correct&after=3"):
+    for query in (
+        "",
+        "?verdict=wrong",
+        "?q=answer",
+        "?problem=1&at=1.3",
+        "?order=rare&page=7",
+        "?verdict=correct&after=3",
+    ):
         with CaptureQueriesContext(connection) as queries:
             assert client.get(address + query).status_code == 200
         for statement in (captured["sql"] for captured in queries):
@@ -155,7 +167,9 @@ def test_another_experiments_samples_are_out_of_reach(make_experiment: Make) -> 
 @given(st.text(), st.text(), st.text(), st.text(), st.text())
 def test_any_address_is_read(problem: str, verdict: str, q: str, after: str, at: str) -> None:
     query = QueryDict(mutable=True)
-    query.update({"problem": problem, "verdict": verdict, "q": q, "after": after, "at": at, "page": problem, "order": q})
+    query.update(
+        {"problem": problem, "verdict": verdict, "q": q, "after": after, "at": at, "page": problem, "order": q}
+    )
     filters = Filters.read(query)
     assert Filters.read(QueryDict(filters.query().removeprefix("?"))) == filters
 

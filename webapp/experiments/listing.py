@@ -50,7 +50,7 @@ class ListQuery:
         page = parameters.get("page", "")
         return cls(
             tab=one_of("tab", {ALL, MINE, *(kind.name for kind in all_kinds())}, ALL),
-            text=parameters.get("q", "").replace("\0", "").strip()[:200],
+            text=parameters.get("q", "").replace("\0", "")[:200].strip(),
             status=one_of("status", set(Status.values), ""),
             owner=_uuid(parameters.get("owner", "")),
             sort=one_of("sort", sorts, DEFAULT_SORT),
