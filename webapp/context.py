@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from jobs.kinds import all_kinds
 from jobs.models import Experiment, Shard, ShardStatus, Worker
-from webapp.accounts.models import Membership, User
+from webapp.accounts.models import Membership
 from webapp.experiments.access import SESSION_TEAM
 
 # A worker that has been silent for longer is not counted as there.
@@ -72,7 +72,7 @@ def new_experiment_url(membership: Membership, kind: str = "") -> str:
 def _build(request: HttpRequest) -> Shell:
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return Shell(None, [], [], None)
-    memberships = list(Membership.objects.filter(user=cast(User, request.user)).select_related("team").order_by("pk"))
+    memberships = list(Membership.objects.filter(user=request.user).select_related("team").order_by("pk"))
     membership = _current(request, memberships)
     if membership is None:
         return Shell(None, [], [], None)

@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 
 from webapp.accounts.models import Role, Team, User
 
-
 # What the settings' validators ask for, as one line instead of Django's list.
 PASSWORD_HELP = " ".join(password_validators_help_texts())
 
@@ -69,7 +68,7 @@ class SignInForm(AuthenticationForm):
         return clean_email(self.cleaned_data["username"])
 
 
-def _in_plain_words(form: SetPasswordForm) -> None:
+def _in_plain_words(form: SetPasswordForm[User]) -> None:
     form.fields["new_password1"].help_text = PASSWORD_HELP
     form.fields["new_password2"].help_text = ""
     form.fields["new_password2"].label = "New password again"
@@ -83,7 +82,7 @@ class ChangePasswordForm(PasswordChangeForm):
         self.fields["old_password"].widget.attrs.pop("autofocus", None)
 
 
-class NewPasswordForm(SetPasswordForm):
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # generic in the stubs only
     """After a reset by mail."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

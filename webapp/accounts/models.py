@@ -86,6 +86,9 @@ class Membership(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_per_team")]
 
+    def __str__(self) -> str:
+        return f"{self.user}, {self.role} of {self.team}"
+
     @property
     def can_write(self) -> bool:
         return self.role in {Role.OWNER, Role.MEMBER}
@@ -126,3 +129,6 @@ class Invitation(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["team", "-created_at"], condition=Q(accepted_at=None), name="open_invitations")]
+
+    def __str__(self) -> str:
+        return f"invitation to {self.team} as {self.role}"

@@ -138,7 +138,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "accounts/invitation_ended.html", status=410)
     if not request.user.is_authenticated:
         return render(request, "accounts/invitation.html", {"invitation": found})
-    user = cast(User, request.user)
+    user = request.user
     if found.team.memberships.filter(user=user).exists():
         messages.info(request, f"You are in {found.team.name} already. The invitation is still good for somebody else.")
         return redirect("experiments", found.team.code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 
 from jobs.models import Experiment
 from webapp import rate_limits
-from webapp.accounts.models import Membership, Team, User
+from webapp.accounts.models import Membership, Team
 from webapp.sharing.models import ShareLink
 
 View = Callable[..., HttpResponseBase]
@@ -106,7 +106,7 @@ def for_share_links(view: View) -> View:
 def _membership(request: HttpRequest, **team: Any) -> Membership:
     """The visitor's membership; an unknown team and someone else's look the same from outside."""
     memberships = Membership.objects.select_related("team")
-    membership = memberships.filter(user=cast(User, request.user), **team).first() if request.user.pk else None
+    membership = memberships.filter(user=request.user, **team).first() if request.user.pk else None
     if membership is None:
         raise Http404("no such page")
     return membership

@@ -46,7 +46,9 @@ class Field:
         if self.widget == "examples":
             pairs = zip(data.getlist(f"{self.name}-question"), data.getlist(f"{self.name}-answer"), strict=False)
             return [{"question": q, "answer": a} for q, a in pairs if q.strip() or a.strip()]
-        text = data[self.name]
+        text = data.get(self.name)
+        if not isinstance(text, str):
+            raise KeyError(self.name)
         if self.widget == "lines":
             return [unescape(line) for line in text.splitlines() if line]
         if self.optional and not text.strip():

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
+from pydantic import BaseModel
 
 from engine.problems import ProblemFormatError, parse_bytes
 from jobs import services
@@ -66,15 +67,16 @@ def _submit(request: HttpRequest, team: Team, kind: Kind) -> HttpResponse:
     priority = request.POST.get("priority", str(Priority.NORMAL.value))
     if priority not in {str(value) for value in Priority.values}:
         form.add_error("priority", "Choose low, normal or high.")
-    if _is_valid(form, kind, team):
-        name = name or kind_form(kind.name).default_name(form.spec, team)[:NAME_LENGTH]
+    spec = _validated(form, kind, team)
+    if spec is not None:
+        name = name or kind_form(kind.name).default_name(spec, team)[:NAME_LENGTH]
         try:
             experiment = services.submit(
                 team=team,
                 owner=cast(User, request.user),
                 kind=kind.name,
                 name=name,
-                spec=form.spec,
+                spec=spec,
                 priority=int(priority),
             )
         except services.Refused as error:
@@ -84,11 +86,12 @@ def _submit(request: HttpRequest, team: Team, kind: Kind) -> HttpResponse:
     return _page(request, team, kind, form, name=name, preset="", priority=priority, status=422)
 
 
-def _is_valid(form: SpecForm, kind: Kind, team: Team) -> bool:
+def _validated(form: SpecForm, kind: Kind, team: Team) -> BaseModel | None:
+    """The Spec, if neither it nor anything around it is wrong; else None and ``form.errors``."""
     if form.is_valid():
         for name, message in kind_form(kind.name).check(form.spec, team).items():
             form.add_error(name, message)
-    return not form.errors
+    return None if form.errors else form.spec
 
 
 def _page(
@@ -143,9 +146,8 @@ def estimate(request: HttpRequest, team: UUID, kind: str) -> JsonResponse:
     found, _ = get_team(request, team)
     kind_object = _kind(kind)
     form = SpecForm(kind_object.Spec, data=request.POST)
-    known = Estimate()
-    if _is_valid(form, kind_object, found):
-        known = kind_form(kind).estimate(form.spec, found)
+    spec = _validated(form, kind_object, found)
+    known = Estimate() if spec is None else kind_form(kind).estimate(spec, found)
     return JsonResponse({"rows": known.rows, "note": known.note, "errors": form.errors})
 
 

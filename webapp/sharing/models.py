@@ -39,6 +39,9 @@ class ShareLink(models.Model):
 
     objects: ClassVar[ShareLinkQuerySet] = ShareLinkQuerySet.as_manager()  # type: ignore[assignment]
 
+    def __str__(self) -> str:
+        return f"/s/{self.token_prefix}… to {self.experiment}"
+
     @property
     def is_active(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
