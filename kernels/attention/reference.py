@@ -30,5 +30,5 @@ def partial_attention(
     lse = torch.logsumexp(logits, dim=-1)
     # exp(-inf - (-inf)) is NaN: subtract 0 where nothing was visible, the exponentials are 0 there anyway.
     weights = torch.exp(logits - torch.where(lse.isinf(), 0.0, lse).unsqueeze(-1))
-    out = weights.reshape(nodes, kv_heads, -1, keys) @ v.float()
+    out = weights.reshape(nodes, kv_heads, heads // kv_heads * queries, keys) @ v.float()
     return out.reshape(nodes, heads, queries, size).to(q.dtype), lse
