@@ -127,16 +127,18 @@ def _failures(experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _waiting(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[str, Any]:
-    """Why nothing happens yet: place in the queue and a sentence; all None unless the experiment is queued."""
-    if experiment.status != Status.QUEUED:
+    """Why nothing happens: place in the queue (of a queued experiment) and a sentence; None while shards run."""
+    queue = next((stage["queue"] for stage in stages if stage["shards"].get(S.QUEUED)), None)
+    busy = any(stage["shards"].get(S.RUNNING) for stage in stages)
+    if queue is None or busy or experiment.has_ended:
         return {"queue_position": None, "waiting_for": None, "waiting": None}
-    queue = next((stage["queue"] for stage in stages if stage["shards"].get(S.QUEUED)), Queue.GPU)
     label = Queue(queue).label
-    position = _queue_position(experiment, queue)
-    if has_workers(queue):
-        sentence = f"Waiting for a {label} worker, {ordinal(position)} in the queue."
-    else:
+    position = _queue_position(experiment, queue) if experiment.status == Status.QUEUED else None
+    if not has_workers(queue):
         sentence = f"No {label} worker is running. Start one with: {worker_command(queue)}"
+    else:
+        place = f", {ordinal(position)} in the queue" if position else ""
+        sentence = f"Waiting for a {label} worker{place}."
     return {"queue_position": position, "waiting_for": f"a {label} worker", "waiting": sentence}
 
 

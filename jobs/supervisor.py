@@ -41,7 +41,9 @@ class Attempt:
         self._runner = runner
         self._stopping = stopping
         self._recorder = Recorder(lease)
+        # Names the job to the runner: what an earlier, abandoned one still says is not taken for this one's.
         self._id = f"{lease.shard_id}.{lease.claim}"
+        self._handed_over = False
         self._heard = time.monotonic()
         self._checked = time.monotonic()
         self._extended = time.monotonic()
@@ -71,9 +73,13 @@ class Attempt:
         kind = shard.experiment.kind_object
         try:
             job = kind.prepare(shard)
+        except LeaseLost:
+            raise
         except Exception as error:
             raise AttemptFailed(f"the shard could not be prepared: {error}", traceback.format_exc()) from error
+        leases.extend(self._lease)  # preparing may have taken long
         self._runner.run(self._id, kind.runner_module, shard.stage, job, settings.DATA_DIR)
+        self._handed_over = True
 
     def _follow(self) -> bool:
         """Follow the job to its end: True when it is done, False when the worker must stop."""
@@ -120,6 +126,8 @@ class Attempt:
     def _abandon(self) -> None:
         """Stop work that nobody wants any more; the runner stays warm when the job ends by itself in time."""
         logger.info("shard %d is no longer ours: stopping its work", self._lease.shard_id)
+        if not self._handed_over:
+            return
         deadline = time.monotonic() + _GRACE_SECONDS
         try:
             self._runner.cancel(self._id)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from jobs import services
 from jobs.announcer import announcer
@@ -40,3 +42,11 @@ def worker() -> Iterator[ThisWorker]:
     this = ThisWorker("gpu@test", "gpu")
     yield this
     this._runner.kill()
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """One thread that lives on, as Celery's does: a runner dies with the thread that started it."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+        executor.submit(connections.close_all).result()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +14,7 @@ from jobs import leases, services
 from jobs.kinds.sampling.models import Problem
 from jobs.models import Artifact, Experiment, LogLine, Metric, ShardStatus, Status
 from jobs.worker import ThisWorker
+from tests.stack import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Submit = Callable[..., Experiment]
@@ -26,13 +27,6 @@ def finish(worker: ThisWorker) -> None:
 
 def units(experiment: Experiment) -> list[int]:
     return list(Problem.objects.filter(experiment=experiment).order_by("index").values_list("index", flat=True))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
 
 
 def test_an_experiment_runs_through_all_stages(submit: Submit, worker: ThisWorker) -> None:
@@ -113,17 +107,16 @@ def test_a_silent_runner_is_a_hang(submit: Submit, worker: ThisWorker, settings:
 
 
 @pytest.mark.parametrize("behaviour", ["slow", "stubborn", "child"])
-def test_cancel_stops_the_work(submit: Submit, worker: ThisWorker, behaviour: str) -> None:
+def test_cancel_stops_the_work(submit: Submit, worker: ThisWorker, pool: ThreadPoolExecutor, behaviour: str) -> None:
     experiment = submit(shards=1, units=500, behaviour=behaviour)
-    thread = threading.Thread(target=worker.work, args=["gpu"])
-    thread.start()
+    attempt = pool.submit(worker.work, "gpu")
     wait_for(lambda: units(experiment))
     runner = psutil.Process(worker._runner.pid)
     family = [runner, *runner.children(recursive=True)]
     services.cancel(experiment=experiment, by="Alice")
     asked = time.monotonic()
     drawn = len(units(experiment))
-    thread.join(10)
+    attempt.result(10)
     print(f"stopped {time.monotonic() - asked:.2f} s after the request")
     experiment.refresh_from_db()
     assert (experiment.status, experiment.reason) == (Status.CANCELLED, "Cancelled by Alice.")
@@ -134,13 +127,14 @@ def test_cancel_stops_the_work(submit: Submit, worker: ThisWorker, behaviour: st
     ] * len(family)
 
 
-def test_shutdown_gives_the_shard_back_without_counting_the_attempt(submit: Submit, worker: ThisWorker) -> None:
+def test_shutdown_gives_the_shard_back_without_counting_the_attempt(
+    submit: Submit, worker: ThisWorker, pool: ThreadPoolExecutor
+) -> None:
     experiment = submit(shards=1, units=100, behaviour="slow")
-    thread = threading.Thread(target=worker.work, args=["gpu"])
-    thread.start()
+    attempt = pool.submit(worker.work, "gpu")
     wait_for(lambda: units(experiment))
     worker.stopping.set()
-    thread.join(10)
+    attempt.result(10)
     shard = experiment.shards.get(stage="work")
     assert (shard.status, shard.attempt, shard.done) == (ShardStatus.QUEUED, 0, 0) or shard.done == len(
         units(experiment)
@@ -148,18 +142,17 @@ def test_shutdown_gives_the_shard_back_without_counting_the_attempt(submit: Subm
     assert worker._runner.pid is None
 
 
-def test_results_of_a_lost_lease_are_refused(submit: Submit, worker: ThisWorker) -> None:
+def test_results_of_a_lost_lease_are_refused(submit: Submit, worker: ThisWorker, pool: ThreadPoolExecutor) -> None:
     """Another worker took the shard over: the first one's later rows do not count."""
     experiment = submit(shards=1, units=100, behaviour="slow")
-    thread = threading.Thread(target=worker.work, args=["gpu"])
-    thread.start()
+    attempt = pool.submit(worker.work, "gpu")
     wait_for(lambda: units(experiment))
     lease = leases.Lease.of(experiment.shards.get(stage="work"))
     leases.fail(lease, "taken away")
     second = leases.claim_next("gpu", "gpu@other")
     assert second is not None and second.claim == lease.claim + 1
     drawn = units(experiment)
-    thread.join(10)
+    attempt.result(10)
     assert units(experiment) == drawn
     shard = experiment.shards.get(stage="work")
     assert (shard.status, shard.worker) == (ShardStatus.RUNNING, "gpu@other")
@@ -170,4 +163,4 @@ def test_the_runner_imports_no_django() -> None:
     import sys
 
     code = "import jobs.runner, jobs.kinds.base, sys; assert not any(m.split('.')[0] == 'django' for m in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path.cwd())
