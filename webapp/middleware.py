@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from webapp.experiments.access import LinkEnded
+from webapp.rate_limits import TooManyAttempts
 from webapp.sharing.models import ShareLink
 
 # Share links and invitations: see webapp.experiments.live_urls and webapp.accounts.urls.
@@ -15,7 +16,7 @@ TOKEN_PATHS = ("/s/", "/join/")
 
 
 class LinkMiddleware:
-    """Keeps tokens out of referrers, search engines and shared caches, counts uses, and answers ended links.
+    """Keeps tokens out of referrers, search engines and shared caches, counts uses, and answers ended links and guessed ones.
 
     It stands here rather than in a decorator so that error pages and pages yet to be written are covered too.
     """
@@ -35,4 +36,8 @@ class LinkMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return render(request, "410.html", status=410) if isinstance(exception, LinkEnded) else None
+        if isinstance(exception, LinkEnded):
+            return render(request, "410.html", status=410)
+        if isinstance(exception, TooManyAttempts):
+            return render(request, "429.html", {"exception": exception}, status=429)
+        return None

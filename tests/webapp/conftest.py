@@ -20,7 +20,9 @@ def in_memory(request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
     if {"broker", "valkey", "stack"} & set(request.fixturenames):
         yield
         return
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.CACHES = {
+        "default": settings.CACHES["default"] | {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    }
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
     cache.clear()
     yield

@@ -109,7 +109,7 @@ def test_an_ended_link_is_gone_and_an_unknown_one_not_found(
 
 def test_guessing_tokens_is_limited(client: Client, db: None) -> None:
     answers = [client.get(f"/s/guess-{i}/").status_code for i in range(31)]
-    assert answers == [404] * 30 + [403]
+    assert answers == [404] * 30 + [429]
 
 
 def test_pages_count_as_uses_and_polling_does_not(as_user: SignIn, alice: User, experiment: Experiment) -> None:

@@ -78,7 +78,8 @@ function showWrong(errors) {
   }));
 }
 
-function showEstimate({ rows, note }) {
+function showEstimate({ rows, note, errors }) {
+  if (Object.keys(errors).length) note = "For the last settings that were right.";
   const parts = rows.flatMap(([label, value]) => {
     const term = document.createElement("dt");
     const told = document.createElement("dd");
@@ -104,7 +105,7 @@ async function estimate() {
   const shown = Object.fromEntries(Object.entries(answer.errors).filter(([name]) => touched.has(name)));
   showErrors(answer.errors, touched);
   showWrong(shown);
-  if (answer.rows.length || answer.note) showEstimate(answer);
+  showEstimate(answer);
 }
 
 function changed() {
