@@ -14,8 +14,8 @@ from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
-from django.core.serializers.json import DjangoJSONEncoder
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.serializers.json import DjangoJSONEncoder
 
 from jobs.announcer import group_name
 from jobs.models import Experiment
@@ -38,7 +38,7 @@ class Refusal(Exception):
         self.code = code
 
 
-class LiveConsumer(AsyncJsonWebsocketConsumer):
+class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Passes the states that ``jobs.live.announce`` broadcasts on to one page."""
 
     async def connect(self) -> None:
@@ -139,7 +139,7 @@ class MemberConsumer(LiveConsumer):
     """For members of the experiment's team, by session."""
 
     async def check(self) -> list[str]:
-        return await database_sync_to_async(self._check)()
+        return cast(list[str], await database_sync_to_async(self._check)())
 
     def _check(self) -> list[str]:
         user = cast(User, self.scope["user"])
@@ -164,7 +164,7 @@ class ShareConsumer(LiveConsumer):
     """For whoever holds a share link's token."""
 
     async def check(self) -> list[str]:
-        return await database_sync_to_async(self._check)()
+        return cast(list[str], await database_sync_to_async(self._check)())
 
     def _check(self) -> list[str]:
         link = ShareLink.objects.find(self.scope["url_route"]["kwargs"]["token"])

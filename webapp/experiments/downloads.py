@@ -52,7 +52,12 @@ def listed_files(page: Page) -> dict[str, Any]:
     ]
     found = page.experiment.artifacts.order_by("name") if page.shows_samples else []
     kept = [
-        {"name": each.name, "content_type": each.content_type, "size": each.size, "url": page.url("artifact", artifact=each.code)}
+        {
+            "name": each.name,
+            "content_type": each.content_type,
+            "size": each.size,
+            "url": page.url("artifact", artifact=each.code),
+        }
         for each in found
     ]
     return {"downloads": made, "artifacts": kept}
@@ -84,7 +89,7 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
     return response
 
 
-async def _chunks(content: File) -> AsyncIterator[bytes]:
+async def _chunks(content: File[bytes]) -> AsyncIterator[bytes]:
     """The file in pieces. Under ASGI Django would first read a plain (synchronous) iterator to its end."""
     try:
         while piece := await sync_to_async(content.read)(CHUNK):
@@ -93,7 +98,9 @@ async def _chunks(content: File) -> AsyncIterator[bytes]:
         await sync_to_async(content.close)()
 
 
-def _attachment(stream: AsyncIterator[str] | AsyncIterator[bytes], content_type: str, name: str) -> StreamingHttpResponse:
+def _attachment(
+    stream: AsyncIterator[str] | AsyncIterator[bytes], content_type: str, name: str
+) -> StreamingHttpResponse:
     response = StreamingHttpResponse(stream, content_type=content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response.headers["X-Content-Type-Options"] = "nosniff"

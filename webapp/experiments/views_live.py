@@ -63,7 +63,7 @@ def live(request: HttpRequest, page: Page) -> HttpResponseBase:
 
 def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpResponse:
     experiment = page.experiment
-    context = {
+    context: dict[str, Any] = {
         "page": page,
         "access": page.access,
         "experiment": experiment,

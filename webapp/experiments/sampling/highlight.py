@@ -23,9 +23,7 @@ def split_at_answer(text: str, answer: str) -> Pieces:
     if not answer.strip():
         return Pieces(text, "", "")
     pattern = re.compile(r"(?:####\s*\$?\s*)?" + _loose(answer.strip()))
-    last = None
-    for last in pattern.finditer(text):
-        pass
+    last = max(pattern.finditer(text), key=lambda found: found.start(), default=None)
     if last is None:
         return Pieces(text, "", "")
     return Pieces(text[: last.start()], last.group(), text[last.end() :])

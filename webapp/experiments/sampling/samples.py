@@ -183,7 +183,9 @@ def strip_around(sample: Sample, planned: int) -> Strip:
     drawn = dict(same.filter(index__gte=first, index__lt=first + STRIP).values_list("index", "verdict"))
     end = max(min(planned, first + STRIP), max(drawn, default=first) + 1)
     squares = [
-        Square(index, drawn.get(index, ""), i % COLUMNS * PITCH + EDGE, i // COLUMNS * PITCH + EDGE, index == sample.index)
+        Square(
+            index, drawn.get(index, ""), i % COLUMNS * PITCH + EDGE, i // COLUMNS * PITCH + EDGE, index == sample.index
+        )
         for i, index in enumerate(range(first, end))
     ]
     counts = dict.fromkeys([*Verdict.values, ""], 0)
