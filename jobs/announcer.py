@@ -3,6 +3,9 @@
 Callers only mark an experiment as changed. The thread takes the experiment's turn in Redis (one per 200 ms over all
 processes), computes the state since the last broadcast and sends it through one long-lived event loop. A change that
 gets no turn stays marked, so the last one is never lost; a broker that is away costs nobody anything.
+
+Web processes need a moment to subscribe again after an outage, and miss what is sent before. So what was sent at the
+broker's return is announced once more: pages see by its number that they missed something, and ask.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ logger = logging.getLogger(__name__)
 TURN_MS = 200  # at most 5 broadcasts a second and experiment
 _MEMORY_S = 3600  # how long "last broadcast up to seq" is kept; then a whole state is sent
 _OUTAGE_PAUSE_S = 1.0
+_ECHO_S = 4.0  # after an outage; channels_redis subscribes again within 1 to 3 s
 _SEND_TIMEOUT_S = 5.0
 
 
@@ -35,10 +39,12 @@ def group_name(code: object) -> str:
 class Announcer:
     def __init__(self) -> None:
         self._changed: set[int] = set()
+        self._echoes: dict[int, float] = {}  # when to announce an experiment once more (monotonic)
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._busy = False
         self._broker_away = False
+        self._back_since = -_ECHO_S
         self._redis: redis.Redis | None = None
 
     def mark(self, experiment_id: int) -> None:
@@ -59,8 +65,8 @@ class Announcer:
         loop = asyncio.new_event_loop()
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: bool(self._changed))
-                batch, self._changed, self._busy = self._changed, set(), True
+                self._condition.wait_for(lambda: bool(self._changed), self._seconds_to_echo())
+                batch, self._changed, self._busy = self._changed | self._due_echoes(), set(), True
             left = {experiment_id for experiment_id in batch if not self._announce(loop, experiment_id)}
             connection.close()
             with self._condition:
@@ -69,6 +75,15 @@ class Announcer:
                 self._condition.notify_all()
             if left:
                 time.sleep(_OUTAGE_PAUSE_S if self._broker_away else TURN_MS / 4000)
+
+    def _seconds_to_echo(self) -> float | None:
+        return max(0.0, min(self._echoes.values()) - time.monotonic()) if self._echoes else None
+
+    def _due_echoes(self) -> set[int]:
+        due = {experiment_id for experiment_id, at in self._echoes.items() if at <= time.monotonic()}
+        for experiment_id in due:
+            del self._echoes[experiment_id]
+        return due
 
     def _announce(self, loop: asyncio.AbstractEventLoop, experiment_id: int) -> bool:
         """True when sent, or when there is nothing to send; False to try again."""
@@ -84,7 +99,10 @@ class Announcer:
             return True
         if self._broker_away:
             logger.info("the broker is back: live pages get updates again")
+            self._back_since = time.monotonic()
         self._broker_away = False
+        if sent and time.monotonic() - self._back_since < _ECHO_S:
+            self._echoes[experiment_id] = time.monotonic() + _ECHO_S
         return sent
 
     def _take_turn_and_send(self, loop: asyncio.AbstractEventLoop, experiment_id: int) -> bool:
