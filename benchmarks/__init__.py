@@ -1,1 +1,1 @@
-"""Benchmarks. Each prints a table and writes docs/benchmarks/<name>.json; `python -m benchmarks.tables` makes the page."""
+"""Benchmarks: each prints a table and writes docs/benchmarks/<name>.json, benchmarks.tables makes the page."""

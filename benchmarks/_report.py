@@ -59,7 +59,11 @@ def table(report: dict[str, Any]) -> str:
     optional = [key for key in ("floor", "goal") if any(key in row for row in rows)]
     lines = [["case", "metric", "unit", "Canopy", *peers, *optional]]
     for row in rows:
-        values = [row["value"], *(row.get("peers", {}).get(peer) for peer in peers), *(row.get(key) for key in optional)]
+        values = [
+            row["value"],
+            *(row.get("peers", {}).get(peer) for peer in peers),
+            *(row.get(key) for key in optional),
+        ]
         lines.append([row["case"], row["metric"], row["unit"], *(_cell(value) for value in values)])
     head, *body = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([head, "|" + " --- |" * len(lines[0]), *body])

@@ -114,7 +114,7 @@ def time_matrix_products(model: Model) -> float:
 
 
 def time_transformers(folder: Path, prompt: list[int]) -> tuple[float, float]:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     rows = torch.tensor([prompt] * SAMPLES)
 
     def generate(batch: int, new_tokens: int) -> float:

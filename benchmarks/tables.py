@@ -22,7 +22,9 @@ def page(reports: list[dict[str, Any]]) -> str:
 def section(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in report["versions"].items())
     notes = [report["notes"], ""] if report.get("notes") else []
-    facts = f"{report['machine']}. {versions}. {report['date']}, commit {report['commit']}. Again: `{report['command']}`"
+    facts = (
+        f"{report['machine']}. {versions}. {report['date']}, commit {report['commit']}. Again: `{report['command']}`"
+    )
     return "\n".join([f"## {report['title']}", "", *notes, table(report), "", facts, ""])
 
 

@@ -61,7 +61,7 @@ def build_tiny_model(path: Path, family: str = "llama", *, seed: int = 0) -> Pat
     from transformers import AutoConfig, AutoModelForCausalLM
 
     path.mkdir(parents=True, exist_ok=True)
-    tokenizer = _build_tokenizer()
+    tokenizer = build_tokenizer()
     config = AutoConfig.for_model(
         _MODEL_TYPE.get(family, family),
         # Rounded up past the tokenizer, as real models are: a sample may draw an id that has no token.
@@ -81,7 +81,7 @@ def build_tiny_model(path: Path, family: str = "llama", *, seed: int = 0) -> Pat
     return path
 
 
-def _build_tokenizer() -> Any:
+def build_tokenizer() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -83,4 +83,5 @@ class TreeModel:
             use_cache=False,
             tree_step=step,
         )
-        return output.logits[0]
+        logits: Tensor = output.logits[0]
+        return logits

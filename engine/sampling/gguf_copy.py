@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -31,7 +31,7 @@ def dense_copy(path: Path, cache_dir: Path) -> Path:
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.stem}-", dir=cache_dir))
     try:
         _write(path, scratch)
-        os.rename(scratch, place)
+        scratch.rename(place)
     except OSError:
         if not place.is_dir():  # no race was lost: a full disk, say
             raise
@@ -43,8 +43,12 @@ def dense_copy(path: Path, cache_dir: Path) -> Path:
 def _write(path: Path, folder: Path) -> None:
     # Not AutoModelForCausalLM.from_pretrained(gguf_file=...): it asks for accelerate, which a dense load never uses.
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
-    module = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, trust_remote_code=False)
-    state = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=module, torch_dtype=torch.bfloat16)
+    module: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config, dtype=torch.bfloat16, trust_remote_code=False
+    )
+    state = load_gguf_checkpoint(  # type: ignore[no-untyped-call]
+        str(path), return_tensors=True, model_to_load=module, torch_dtype=torch.bfloat16
+    )
     missing, unexpected = module.load_state_dict(state["tensors"], strict=False)
     lost = [name for name in missing if not (name == "lm_head.weight" and config.tie_word_embeddings)]
     if lost or unexpected:

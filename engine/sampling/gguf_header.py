@@ -67,6 +67,6 @@ def _skip_array(file: BinaryIO) -> int:
 def _tensor_size(file: BinaryIO) -> int:
     """Elements of the next tensor description: name, dimensions, type, offset."""
     _string(file)
-    size = prod(_scalar(file, 10) for _ in range(_scalar(file, 4)))
+    size: int = prod(_scalar(file, 10) for _ in range(_scalar(file, 4)))
     file.seek(4 + 8, 1)
     return size

@@ -40,9 +40,7 @@ class Model:
         return next(self.module.parameters()).dtype
 
 
-def load_model(
-    source: str, *, cache_dir: Path, device: str | None = None, dtype: torch.dtype | None = None
-) -> Model:
+def load_model(source: str, *, cache_dir: Path, device: str | None = None, dtype: torch.dtype | None = None) -> Model:
     """Load `source` (see `find_model`) for sampling; raises ModelError when it must not or cannot be used.
 
     device: a torch device, by default the GPU when there is one. dtype: bf16 where the device multiplies in
@@ -57,7 +55,7 @@ def load_model(
         check_supported(config)
     except ValueError as error:
         raise ModelError(f"{source}: {error}") from error
-    module = AutoModelForCausalLM.from_pretrained(
+    module: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype or _default_dtype(target),
         attn_implementation=ATTENTION_NAME,

@@ -31,9 +31,7 @@ class Root:
         return [] if self.pool is None else [TreeLevel.over(self.pool, [len(self.tokens)], [0])]
 
 
-def compute_root(
-    model: Model, tree: TreeModel, tokens: tuple[int, ...], cancelled: Callable[[], bool]
-) -> Root | None:
+def compute_root(model: Model, tree: TreeModel, tokens: tuple[int, ...], cancelled: Callable[[], bool]) -> Root | None:
     """Prefill the root; None when cancelled on the way."""
     if not tokens:
         return Root()

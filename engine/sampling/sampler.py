@@ -21,9 +21,7 @@ class Sampler:
         self._tokens = scramble_ids(torch.arange(vocabulary, device=device))
         self._vocabulary = vocabulary
 
-    def draw(
-        self, logits: Tensor, keys: Tensor, positions: Tensor, params: SamplingParams
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, logits: Tensor, keys: Tensor, positions: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
         """logits (rows, vocabulary) -> (token ids int64 (rows,), raw log-probabilities fp32 (rows,)).
 
         keys: int64 sample keys; positions: int64 index of the drawn token within its sample.
@@ -36,9 +34,7 @@ class Sampler:
         ]
         return torch.cat([token for token, _ in drawn]), torch.cat([logprob for _, logprob in drawn])
 
-    def _draw_rows(
-        self, logits: Tensor, words: tuple[Tensor, Tensor], params: SamplingParams
-    ) -> tuple[Tensor, Tensor]:
+    def _draw_rows(self, logits: Tensor, words: tuple[Tensor, Tensor], params: SamplingParams) -> tuple[Tensor, Tensor]:
         if params.temperature == 0:
             token = logits.argmax(dim=-1)
         elif params.top_k or params.top_p < 1:

@@ -94,9 +94,9 @@ def _refuse_pickle(files: list[Path], where: Path) -> None:
 
 
 def _known_to_transformers(model_type: str | None) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
 
-    return model_type in CONFIG_MAPPING_NAMES
+    return model_type in CONFIG_MAPPING
 
 
 def _demo_file() -> Path:

@@ -29,7 +29,7 @@ class SamplingParams:
             raise ValueError(f"top_k must be 0 (keep all) or more, got {self.top_k}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
-        if isinstance(self.stop, str) or any(not text for text in self.stop):
+        if not isinstance(self.stop, tuple) or any(not text for text in self.stop):
             raise ValueError(f"stop must be a tuple of non-empty strings, got {self.stop!r}")
         if not 0 <= self.seed < _MAX_SEED:
             raise ValueError(f"seed must lie in [0, 2**63), got {self.seed}")

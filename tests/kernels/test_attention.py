@@ -87,7 +87,9 @@ def test_merge_survives_large_logits() -> None:
     torch.testing.assert_close(out, torch.full((1, 2), torch.sigmoid(torch.tensor(1.0)).item()))
 
 
-@pytest.mark.parametrize("groups", [[[0, 1, 2, 3, 4]], [[0], [1], [2], [3], [4]], [[3, 0], [4, 1, 2]], [[2, 4, 0, 1], [3]]])
+@pytest.mark.parametrize(
+    "groups", [[[0, 1, 2, 3, 4]], [[0], [1], [2], [3], [4]], [[3, 0], [4, 1, 2]], [[2, 4, 0, 1], [3]]]
+)
 def test_tree_of_three_levels_equals_each_rows_path(groups: list[list[int]]) -> None:
     rows, heads, kv_heads, size = 5, 4, 2, 8
     q = random(rows, heads, size)
@@ -97,7 +99,9 @@ def test_tree_of_three_levels_equals_each_rows_path(groups: list[list[int]]) -> 
     own = random(rows, kv_heads, 3, size)
     width = max(map(len, groups))
     padded = torch.tensor([group + [0] * (width - len(group)) for group in groups]).flatten()
-    places = torch.tensor([[g * width + group.index(r) for g, group in enumerate(groups) if r in group][0] for r in range(5)])
+    places = torch.tensor(
+        [next(g * width + group.index(r) for g, group in enumerate(groups) if r in group) for r in range(5)]
+    )
     mask = (torch.arange(4) < lengths[:, None])[:, None]
     levels = [Level(root, root), Level(nodes, nodes, mask, padded, places), Level(own, own)]
     out = tree_attention(q, levels, scale=SCALE)

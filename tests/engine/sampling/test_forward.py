@@ -41,7 +41,9 @@ def tree_logits(model: Model, tree: list[list[tuple[int, int]]]) -> list[tuple[l
     lineage: list[list[list[int]]] = []  # depth -> node -> its ancestors, top first
     logits: list[torch.Tensor] = []
     for depth, nodes in enumerate(tree):
-        pool = KVPool(model.shape, len(nodes), max(length for _, length in nodes), dtype=model.dtype, device=model.device)
+        pool = KVPool(
+            model.shape, len(nodes), max(length for _, length in nodes), dtype=model.dtype, device=model.device
+        )
         prompts = {n: [token(depth, n, c) for c in range(length)] for n, (_, length) in enumerate(nodes)}
         pools.append(pool)
         lineage.append([[*lineage[-1][parent], parent] if depth else [] for parent, _ in nodes])
@@ -69,9 +71,7 @@ def tree_logits(model: Model, tree: list[list[tuple[int, int]]]) -> list[tuple[l
 
 @pytest.mark.parametrize("name", TREES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_logits_equal_transformers(
-    tiny_model: Load, reference_model: LoadReference, family: str, name: str
-) -> None:
+def test_logits_equal_transformers(tiny_model: Load, reference_model: LoadReference, family: str, name: str) -> None:
     expected_by = reference_model(family)
     for path, logits in tree_logits(tiny_model(family), TREES[name]):
         with torch.inference_mode():
