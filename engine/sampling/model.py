@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 
 from engine.sampling.attention import ATTENTION_NAME, check_supported
 from engine.sampling.gguf_copy import dense_copy
+from engine.sampling.packed import pack_linears
 from engine.sampling.shape import BYTES_PER_VALUE, ModelShape, model_shape
 from engine.sampling.sources import ModelError, find_model
 
@@ -69,6 +70,7 @@ def load_model(source: str, *, cache_dir: Path, device: str | None = None, dtype
     shape = model_shape(str(files.path))
     # The rows of the embedding decide which ids can be drawn; a GGUF header may round them differently.
     shape = replace(shape, vocabulary=module.get_output_embeddings().weight.shape[0])
+    pack_linears(module)
     return Model(source, module, tokenizer, config, shape, _eos_ids(module, tokenizer))
 
 
