@@ -177,8 +177,9 @@ async def test_after_a_broker_outage_the_page_fetches_what_it_missed(make_experi
 
 async def test_a_slow_page_is_told_to_fetch_instead_of_piling_up() -> None:
     consumer = consumers.ShareConsumer()
+    consumer.scope = {"url_route": {"kwargs": {"token": "a-token"}}}
     consumer._waiting, consumer._stale, consumer._wake = consumers.deque(), False, asyncio.Event()
-    state = {"workers": [], "log": [], "failures": [], "waiting": None, "seq": 1}
+    state = {"workers": [], "log": [], "failures": [], "waiting": None, "seq": 1, "now": ""}
     for _ in range(1000):
         await consumer.experiment_changed({"state": state})
         assert len(consumer._waiting) <= consumers.MOST_WAITING

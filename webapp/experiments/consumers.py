@@ -7,6 +7,7 @@ failed handshake and could not tell "signed out" from "the server is away", whic
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from contextlib import suppress
 from typing import Any, cast
@@ -15,7 +16,6 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.serializers.json import DjangoJSONEncoder
 
 from jobs.announcer import group_name
 from jobs.models import Experiment
@@ -27,7 +27,10 @@ SIGNED_OUT, NOT_ALLOWED, GONE = 4401, 4403, 4404
 RECHECK_SECONDS = 60.0
 MOST_WAITING = 4  # states not yet sent to a slow page; then it is told to fetch what it missed instead
 
+MOST_TEXTS = 32  # encoded messages kept
+
 Json = dict[str, Any]
+_texts: dict[tuple[object, ...], str] = {}
 
 
 class Refusal(Exception):
@@ -42,7 +45,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
     """Passes the states that ``jobs.live.announce`` broadcasts on to one page."""
 
     async def connect(self) -> None:
-        self._waiting: deque[Json] = deque()
+        self._waiting: deque[str] = deque()
         self._stale = False
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,7 +91,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
         if len(self._waiting) >= MOST_WAITING:
             self._ask_to_fetch()
             return
-        self._waiting.append({"type": "state", "state": self.visible(event["state"])})
+        self._waiting.append(self._encoded(event["state"]))
         self._wake.set()
 
     async def access_changed(self, event: Json) -> None:
@@ -99,6 +102,15 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
 
     async def redis_reconnect(self, event: Json) -> None:
         self._ask_to_fetch()
+
+    def _encoded(self, state: Json) -> str:
+        """The message as text. Many pages of this process get the same one, so it is encoded once for all of them."""
+        key = (*self.scope["url_route"]["kwargs"].values(), state["seq"], state["now"])
+        if key not in _texts:
+            while len(_texts) >= MOST_TEXTS:
+                del _texts[next(iter(_texts))]
+            _texts[key] = json.dumps({"type": "state", "state": self.visible(state)}, separators=(",", ":"))
+        return _texts[key]
 
     def _ask_to_fetch(self) -> None:
         self._waiting.clear()
@@ -117,7 +129,7 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
                     self._stale = False
                     await self.send_json({"type": "refetch"})
                 else:
-                    await self.send_json(self._waiting.popleft())
+                    await self.send(self._waiting.popleft())
 
     async def _check_again_and_again(self) -> None:
         while True:
@@ -129,10 +141,6 @@ class LiveConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channel
             await self.check()
         except Refusal as refusal:
             await self.close(refusal.code)
-
-    @classmethod
-    async def encode_json(cls, content: Json) -> str:
-        return DjangoJSONEncoder(separators=(",", ":")).encode(content)
 
 
 class MemberConsumer(LiveConsumer):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
-from django.utils.cache import get_conditional_response
+from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.views.decorators.http import require_safe
 
 from jobs.live import live_state
@@ -67,7 +68,7 @@ def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpRe
         "page": page,
         "access": page.access,
         "experiment": experiment,
-        "state": visible_state(page),
+        "state": partial(visible_state, page),  # asked for by whole pages only
         "tab": tab,
         "tabs": [{"title": each.title, "name": each.name, "url": page.tab_url(each.name)} for each in page.tabs],
         "urls": {"live": page.url("live"), "overview": page.url(), "socket": page.socket_path},
@@ -86,5 +87,5 @@ def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpRe
         template = context["part"]
     response = render(request, template, context)
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Cookie, X-Part"
+    patch_vary_headers(response, ["Cookie", "X-Part"])
     return response

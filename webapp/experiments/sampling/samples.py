@@ -12,16 +12,18 @@ from typing import Any
 
 from django.db.models import Count, F, FloatField, QuerySet
 from django.db.models.functions import Cast, Greatest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
-from jobs.kinds.sampling.models import Problem, Sample, SampleText, Verdict
+from jobs.kinds.sampling.models import Problem, Sample, Verdict
 from jobs.models import Experiment
 from webapp.experiments.sampling.filters import Filters
 
 SAMPLES_SHOWN = 50
 PROBLEMS_SHOWN = 100
 MOST_COUNTED = 1_000
-WINDOW = 4_000  # texts read by one step of a search
-MOST_WINDOWS = 3  # steps of one request
+WINDOW = 3_000  # texts read by one step of a search
+MOST_WINDOWS = 2  # steps of one request
 STRIP = 256  # samples in the strip above a text
 COMMON_ANSWERS = 5
 
@@ -50,7 +52,9 @@ def _matching(experiment: Experiment, filters: Filters) -> QuerySet[Sample]:
     """Everything but the text. With a problem chosen its index is used, otherwise that of the verdicts."""
     samples = Sample.objects.filter(experiment=experiment)
     if filters.problem is not None:
-        samples = samples.filter(problem__in=Problem.objects.filter(experiment=experiment, index=filters.problem))
+        # Looked up first: with the key in hand every database walks the index (experiment, problem, index).
+        problem = Problem.objects.filter(experiment=experiment, index=filters.problem).values_list("pk", flat=True)
+        samples = samples.filter(problem_id=problem.first())
     if filters.verdict:
         samples = samples.filter(verdict=filters.verdict)
     return samples.select_related("problem")
@@ -70,28 +74,19 @@ def _search(matching: QuerySet[Sample], filters: Filters, key: str, limit: int) 
     hits: list[Sample] = []
     after, searched = filters.after, 0
     for _ in range(MOST_WINDOWS):
-        window = list(matching.filter(**{_after(key): after}).order_by(key).values_list("pk", key)[:WINDOW])
+        rest = matching.filter(**{_after(key): after}).order_by(key)
+        window = list(rest.values_list(key, flat=True)[:WINDOW])
         if not window:
             return Found(hits)
-        pks = [pk for pk, _ in window]
-        texts = SampleText.objects.filter(sample__in=pks) if key == "index" else _between(matching, pks[0], pks[-1])
-        found = texts.filter(text__icontains=filters.q).values_list("sample_id", flat=True)
-        rows = matching.filter(pk__in=sorted(found)[: limit + 1]).order_by(key)
-        for row in rows:
-            if len(hits) == limit:
-                return Found(hits, _next(hits[-1], key))
-            hits.append(row)
-        searched += len(window)
-        after = window[-1][1] + 1 if key == "index" else window[-1][1]
+        texts = rest.filter(**{f"{key}__lte": window[-1]}, body__text__icontains=filters.q)
+        hits += texts[: limit + 1 - len(hits)]
+        if len(hits) > limit:
+            return Found(hits[:limit], _next(hits[limit - 1], key))
         if len(window) < WINDOW:
             return Found(hits)
+        searched += len(window)
+        after = window[-1] + 1 if key == "index" else window[-1]
     return Found(hits, after, searched)
-
-
-def _between(matching: QuerySet[Sample], first: int, last: int) -> QuerySet[SampleText]:
-    """The texts of one window, by the range of their primary key."""
-    texts = SampleText.objects.filter(pk__gte=first, pk__lte=last)
-    return texts.filter(sample__in=matching.filter(pk__gte=first, pk__lte=last))
 
 
 def count_capped(experiment: Experiment, filters: Filters) -> int:
@@ -154,6 +149,24 @@ class Strip:
     first: int
     planned: int
     counts: dict[str, int]  # per verdict; "" counts samples that are not drawn yet
+
+    @property
+    def drawing(self) -> SafeString:
+        """The squares as SVG. Made here, because as many template loops would take most of the page's time."""
+        shape = '<rect x="{}" y="{}" width="12" height="12" rx="3" data-index="{}" data-verdict="{}"{}>{}</rect>'
+        title = "<title>Sample {}: {}</title>"
+        return format_html_join(
+            "",
+            shape,
+            (
+                (
+                    *(each.x, each.y, each.index, each.verdict),
+                    mark_safe(' class="current"') if each.current else "",
+                    format_html(title, each.index, each.verdict or "not drawn yet"),
+                )
+                for each in self.squares
+            ),
+        )
 
     @property
     def last(self) -> int:

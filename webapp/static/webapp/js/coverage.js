@@ -15,11 +15,12 @@ export function mountCoverage(panel) {
   let state = null;
   let asTable = false;
   let drawn = "";
+  let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
 
   const redraw = () => { drawn = ""; if (state) draw(state); };
-  document.documentElement.addEventListener("themechange", redraw);
+  document.documentElement.addEventListener("themechange", () => { look = null; redraw(); });
   new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); }).observe(panel);
   resetZoom.addEventListener("click", () => { drawn = ""; draw(state, true); });
   panel.querySelector("[data-png]").addEventListener("click", () => downloadPng(figure));
@@ -43,7 +44,7 @@ export function mountCoverage(panel) {
 
   function plot(target, kind, axis, scope, forgetZoom) {
     target.drawnSize = sizeOf(target);
-    const look = colours(scope, scope.dataset.colour);
+    look ||= colours(scope, scope.dataset.colour);
     const layout = layoutOf(kind, axis, look, target, forgetZoom);
     Plotly.react(target, traces(kind.curve, look), layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
     if (!target.listens) {
@@ -76,6 +77,7 @@ function colours(scope, slot) {
   probe.remove();
   const names = ["grid", "axis", "text"].map((name) => token(`--chart-${name}`));
   return { line, grid: names[0], axis: names[1], text: names[2], surface: token("--surface"),
+    family: getComputedStyle(document.body).fontFamily,
     overlay: token("--overlay"), strong: token("--text"), edge: token("--line-strong") };
 }
 
@@ -108,7 +110,7 @@ function layoutOf(kind, axis, look, target, forgetZoom) {
     uirevision: forgetZoom ? Math.random() : `${axis}-${most}`,
     height: target.clientHeight, width: target.clientWidth, margin: { l: 44, r: narrow ? 16 : 60, t: 12, b: 48 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest", dragmode: "zoom",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: look.text },
+    font: { family: look.family, size: 12, color: look.text },
     hoverlabel: { bgcolor: look.overlay, bordercolor: look.edge, align: "left", font: { color: look.strong, size: 12 } },
     annotations: narrow ? [] : [label],
     xaxis: {
