@@ -16,7 +16,8 @@ TOKEN_PATHS = ("/s/", "/join/")
 
 
 class LinkMiddleware:
-    """Keeps tokens out of referrers, search engines and shared caches, counts uses, and answers ended links and guessed ones.
+    """Keeps tokens out of referrers, search engines and shared caches, counts uses, and answers links that
+    ended or were guessed.
 
     It stands here rather than in a decorator so that error pages and pages yet to be written are covered too.
     """

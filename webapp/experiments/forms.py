@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from django.http import QueryDict
@@ -99,10 +100,11 @@ def unescape(text: str) -> str:
     return "".join(result)
 
 
-def fields_of(spec: type[BaseModel]) -> list[Field]:
+@cache
+def fields_of(spec: type[BaseModel]) -> tuple[Field, ...]:
     """The fields of a Spec in its own order."""
     schema = spec.model_json_schema()
-    return [_field(name, part, spec) for name, part in schema["properties"].items()]
+    return tuple(_field(name, part, spec) for name, part in schema["properties"].items())
 
 
 def _field(name: str, part: Json, spec: type[BaseModel]) -> Field:
@@ -143,7 +145,9 @@ class SpecForm:
         self.errors: dict[str, str] = {}
         self.spec: BaseModel | None = None
         self._type = spec
-        self._values = self._read(data) if data is not None else dict(initial or {})
+        # An experiment from an older version may hold settings that are gone now.
+        known = {one.name: initial[one.name] for one in self.fields if initial and one.name in initial}
+        self._values = self._read(data) if data is not None else known
 
     def _read(self, data: QueryDict) -> Json:
         values: Json = {}

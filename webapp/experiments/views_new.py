@@ -53,10 +53,13 @@ def _initial(request: HttpRequest, kind: str) -> tuple[dict[str, Any], str, str]
             experiment = get_experiment(request, UUID(source))
         except ValueError:
             raise Http404("no such experiment") from None
+        if experiment.kind != kind:
+            raise Http404("an experiment of another kind")
         return experiment.spec, f"{experiment.name[: NAME_LENGTH - 7]} (copy)", ""
     presets = kind_form(kind).presets()
-    chosen = next((preset for preset in presets if preset.name == request.GET.get("preset")), presets[0])
-    return chosen.values, "", chosen.name
+    asked = request.GET.get("preset")
+    chosen = next((preset for preset in presets if preset.name == asked), next(iter(presets), None))
+    return (chosen.values, "", chosen.name) if chosen else ({}, "", "")
 
 
 def _submit(request: HttpRequest, team: Team, kind: Kind) -> HttpResponse:

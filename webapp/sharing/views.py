@@ -22,6 +22,7 @@ from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token, new_token
 
 TOKEN_PREFIX = 6  # characters kept in clear, to tell links apart in the list
+ENDED_SHOWN = 50
 
 
 @require_safe
@@ -38,7 +39,7 @@ def _links_page(
     context = {
         "team": team,
         "active": active,
-        "ended": [row for row in rows if not row[0].is_active],
+        "ended": [row for row in rows if not row[0].is_active][:ENDED_SHOWN],
         "new_link": new_link,
         "made": made,
     }
