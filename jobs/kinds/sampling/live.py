@@ -80,7 +80,8 @@ def tokens_per_second(experiment: Experiment) -> float | None:
     """Now, summed over the workers that draw; after the end the mean over the whole experiment; None before."""
     metrics = Metric.objects.filter(experiment=experiment, name="tokens_per_second")
     if experiment.has_ended:
-        return metrics.aggregate(mean=Avg("value"))["mean"]
+        mean: float | None = metrics.aggregate(mean=Avg("value"))["mean"]
+        return mean
     recent = metrics.filter(shard__stage=GENERATE, shard__status=ShardStatus.RUNNING, at__gte=timezone.now() - _RECENT)
     latest = dict(recent.order_by("seq", "pk").values_list("shard_id", "value"))
     return sum(latest.values()) if latest else None
@@ -103,4 +104,4 @@ def _ends(curve: Curve) -> dict[str, Any]:
 
 
 def _rounded(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
-    return np.round(values, 5).tolist()
+    return [round(float(value), 5) for value in values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.kinds.sampling.sources import DEMO_MODEL
+from engine.sampling import DEMO_MODEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core.core_schema import ValidationInfo
 
 from engine.problems import BUNDLED
+from engine.sampling import DEMO_MODEL
 from engine.verification import VERIFIERS
-from jobs.kinds.sampling.sources import DEMO_MODEL
 
 MAX_SAMPLES = 10_000
 MAX_TOKENS = 32_768

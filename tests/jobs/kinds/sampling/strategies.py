@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from engine.problems import BUNDLED
+from engine.sampling import DEMO_MODEL
 from engine.verification import VERIFIERS
-from jobs.kinds.sampling.sources import DEMO_MODEL
 
 # NUL stays in (people paste it) and is stripped by the Spec; half surrogates are no text at all and are refused.
 text = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
