@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -131,7 +130,7 @@ class Stack:
     def __enter__(self) -> Stack:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for name, child in self._children.items():
             if name == "broker" or child.process is None:
                 continue
@@ -140,8 +139,7 @@ class Stack:
                     os.killpg(runner.pid, signal.SIGKILL)
             signal_group(child.process, signal.SIGKILL)
             child.process.wait()
-            if kind is not None:
-                print(f"--- {name}\n{self.log(name)[-4000:]}")
+            print(f"--- {name}\n{self.log(name)[-3000:]}")  # shown when the test failed
 
 
 def _free_port() -> int:

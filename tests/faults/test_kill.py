@@ -1,0 +1,95 @@
+"""kill -9 in the middle of an experiment: afterwards every sample is there once, and the page is right."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from jobs.kinds.sampling.models import Problem, Sample
+from jobs.live import live_state
+from jobs.models import Experiment, Status
+from tests.faults.conftest import PROBLEMS, SAMPLES
+from tests.stack import Stack, wait_for
+from webapp.accounts.models import User
+
+pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
+GRADED = ("correct", "wrong", "error", "timeout")
+
+
+def drawn(experiment: Experiment) -> int:
+    return Sample.objects.filter(experiment=experiment).count()
+
+
+def has_ended(experiment: Experiment) -> bool:
+    experiment.refresh_from_db()
+    return experiment.has_ended
+
+
+def assert_exact(experiment: Experiment) -> None:
+    """Exactly problems x samples, none twice; counters and the live state equal a recount."""
+    experiment.refresh_from_db()
+    assert experiment.status == Status.FINISHED, experiment.reason
+    pairs = Counter(Sample.objects.filter(experiment=experiment).values_list("problem__index", "index"))
+    assert pairs == Counter({(p, i): 1 for p in range(PROBLEMS) for i in range(SAMPLES)})
+    recount = {
+        problem.index: (
+            problem.samples.filter(verdict__in=GRADED).count(),
+            problem.samples.filter(verdict="correct").count(),
+        )
+        for problem in Problem.objects.filter(experiment=experiment)
+    }
+    counters = {p.index: (p.n, p.c) for p in Problem.objects.filter(experiment=experiment)}
+    assert counters == recount and set(n for n, _ in recount.values()) == {SAMPLES}
+    state = live_state(experiment)
+    assert [(stage["state"], stage["done"], stage["total"]) for stage in state["stages"][:2]] == [
+        ("done", PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
+    ] * 2
+    assert {row[0]: (row[1], row[2]) for row in state["kind"]["problems"]} == recount
+    assert (state["kind"]["drawn"], state["kind"]["graded"]) == (PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
+    assert state["workers"] == [] and len(state["artifacts"]) == 3
+
+
+def kill_runner(stack: Stack) -> None:
+    runner = wait_for(lambda: stack.runner("gpu"))
+    runner.kill()
+
+
+def kill_and_restart(name: str) -> Callable[[Stack], None]:
+    def kill(stack: Stack) -> None:
+        stack.kill(name)
+        stack.start(name)
+
+    return kill
+
+
+@pytest.mark.parametrize(
+    "kill", [kill_runner, *map(kill_and_restart, ["gpu", "broker", "web"])], ids=["runner", "worker", "broker", "web"]
+)
+def test_killed_in_the_middle(
+    stack: Stack, person: User, submit_sampling: Callable[[], Experiment], kill: Callable[[Stack], None]
+) -> None:
+    experiment = submit_sampling()
+    stack.start("web", "gpu", "cpu", "reconciler")
+    wait_for(lambda: drawn(experiment) > 0, 60)
+    kill(stack)
+    at_kill = drawn(experiment)
+    wait_for(lambda: has_ended(experiment), 90)
+    assert at_kill < PROBLEMS * SAMPLES, "the kill came too late to test anything"
+    assert_exact(experiment)
+    assert page_state(stack, person, experiment)["seq"] == experiment.last_seq
+
+
+def page_state(stack: Stack, person: User, experiment: Experiment) -> dict[str, int]:
+    """What the web process answers to a signed-in page."""
+    import json
+    from urllib.request import Request, urlopen
+
+    client = Client()
+    client.force_login(person)
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    with urlopen(Request(f"{stack.url}/experiments/{experiment.code}/live.json", headers={"Cookie": cookie})) as answer:
+        state: dict[str, int] = json.load(answer)
+    return state
