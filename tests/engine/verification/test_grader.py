@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 import pytest
 
 from engine.verification import Grader, Verdict, grade_many
@@ -37,11 +34,7 @@ def test_a_crash_is_an_error_and_the_next_answer_is_graded() -> None:
         (first,) = grader.grade("math-verify", [("#### 4", "4")])
         child = grader._child
         assert child is not None
-
-        def kill() -> None:
-            os.kill(child.pid, signal.SIGKILL)
-
-        verdicts = list(grader.grade("math-verify", [(HOSTILE, "7"), ("#### 4", "4")], alive=kill))
+        verdicts = list(grader.grade("math-verify", [(HOSTILE, "7"), ("#### 4", "4")], alive=child.kill))
     assert outcomes([first, *verdicts]) == ["correct", "error", "correct"]
     assert "crashed" in verdicts[0].reason
 
