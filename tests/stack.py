@@ -80,6 +80,10 @@ class Stack:
         if "broker" in names:
             wait_for(valkey.answers)
 
+    def add(self, child: Child) -> None:
+        """Another process, known by ``child.name``, for ``start``."""
+        self._children[child.name] = child
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
         """Send one process a signal, wait for its end."""
         process = self._children[name].process

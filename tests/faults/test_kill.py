@@ -42,7 +42,7 @@ def assert_exact(experiment: Experiment) -> None:
         for problem in Problem.objects.filter(experiment=experiment)
     }
     counters = {p.index: (p.n, p.c) for p in Problem.objects.filter(experiment=experiment)}
-    assert counters == recount and set(n for n, _ in recount.values()) == {SAMPLES}
+    assert counters == recount and {n for n, _ in recount.values()} == {SAMPLES}
     state = live_state(experiment)
     assert [(stage["state"], stage["done"], stage["total"]) for stage in state["stages"][:2]] == [
         ("done", PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
