@@ -245,8 +245,8 @@ def _report(
             goal = f"< {GOAL_MS}" if (quantile, series) == (95, painted) else None
             rows.append(Row(case, f"p{quantile}", "ms", float(np.percentile(values, quantile)), goal=goal))
     notes = (
-        f"{options.browsers} Chromium pages timed up to the paint and {options.sockets} subscribed web sockets timed up "
-        f"to the message, all on one experiment; {len(commits)} flushes of {HALF} samples and verdicts, one every "
+        f"{options.browsers} Chromium pages timed up to the paint and {options.sockets} subscribed web sockets timed "
+        f"up to the message, all on one experiment; {len(commits)} flushes of {HALF} samples and verdicts, one every "
         f"{PERIOD} s. "
         "Web process, Valkey, the worker's writes, the sockets and the browser share the machine."
     )

@@ -64,11 +64,13 @@ OpenContext = Callable[..., BrowserContext]
 def new_context(chromium: Browser, web: Stack) -> Iterator[OpenContext]:
     """``new_context(user)``: a browser of its own, signed in as the user through the page; None: signed out."""
     contexts: list[BrowserContext] = []
+    errors: list[str] = []
 
     def make(user: User | None = None, **options: Any) -> BrowserContext:
         context = chromium.new_context(base_url=web.url, **options)
         context.add_init_script(COLLECT_VIOLATIONS)
         context.set_default_timeout(20_000)
+        context.on("weberror", lambda event: errors.append(str(event.error)))
         contexts.append(context)
         if user is not None:
             sign_in(context.new_page(), user)
@@ -77,6 +79,7 @@ def new_context(chromium: Browser, web: Stack) -> Iterator[OpenContext]:
     yield make
     for context in contexts:
         context.close()
+    assert errors == [], "a script failed"
 
 
 def sign_in(page: Page, user: User) -> None:

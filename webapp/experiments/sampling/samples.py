@@ -53,8 +53,8 @@ def _matching(experiment: Experiment, filters: Filters) -> QuerySet[Sample]:
     samples = Sample.objects.filter(experiment=experiment)
     if filters.problem is not None:
         # Looked up first: with the key in hand every database walks the index (experiment, problem, index).
-        problem = Problem.objects.filter(experiment=experiment, index=filters.problem).values_list("pk", flat=True)
-        samples = samples.filter(problem_id=problem.first())
+        problem = Problem.objects.filter(experiment=experiment, index=filters.problem).first()
+        samples = samples.filter(problem=problem) if problem else samples.none()
     if filters.verdict:
         samples = samples.filter(verdict=filters.verdict)
     return samples.select_related("problem")

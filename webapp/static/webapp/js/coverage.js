@@ -1,6 +1,6 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
-import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { count, percent, plusMinus } from "./format.js";
 import { waitText } from "./live.js";
 
@@ -19,11 +19,15 @@ export function mountCoverage(panel) {
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
 
-  const redraw = () => { drawn = ""; if (state) draw(state); };
   document.documentElement.addEventListener("themechange", () => { look = null; redraw(); });
   new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); }).observe(panel);
   resetZoom.addEventListener("click", () => { drawn = ""; draw(state, true); });
   panel.querySelector("[data-png]").addEventListener("click", () => downloadPng(figure));
+
+  function redraw() {
+    drawn = "";
+    if (state) draw(state);
+  }
 
   function draw(next, forgetZoom = false) {
     state = next;
@@ -68,7 +72,12 @@ function drawWait(wait, state) {
   if (wait.dataset.text === text) return;
   wait.dataset.text = text;
   wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why)));
+    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
+}
+
+function priorityButton(state) {
+  if (state.status !== "queued" || !document.getElementById("priority")) return null;
+  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
 }
 
 function colours(scope, slot) {

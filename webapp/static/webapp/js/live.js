@@ -101,8 +101,10 @@ function drawFacts(state) {
       : `started ${clock(state.started)}, ${duration((to - from) / 1000)} ago`);
   }
   const eta = bound("eta");
-  setHidden(eta, state.eta_seconds === null || hasEnded(state));
-  if (state.eta_seconds !== null) setText(eta.lastElementChild, `about ${duration(state.eta_seconds)} left`);
+  const waits = state.status === "queued";
+  setHidden(eta, !waits && (state.eta_seconds === null || hasEnded(state)));
+  if (waits) setText(eta.lastElementChild, waitText(state)[0]);
+  else if (state.eta_seconds !== null) setText(eta.lastElementChild, `about ${duration(state.eta_seconds)} left`);
   const workers = bound("workers");
   setHidden(workers, !state.workers.length || hasEnded(state));
   setText(workers.lastElementChild, state.workers.join(", "));

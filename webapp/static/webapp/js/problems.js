@@ -103,12 +103,24 @@ function bars(shares, step) {
   }).join("");
 }
 
-/** Never solved: an outline, so that it differs from a bar by shape and not only by colour. */
+/**
+ * Never solved: an outline, so that it differs from a bar by shape and not only by colour. Where bars are too thin to
+ * have one each, neighbours share one.
+ */
 function outlines(rows, step) {
-  const w = Math.max(0.5, barWidth(step) - 1).toFixed(2);
-  return rows.map(([, n, c], i) => (n && !c
-    ? `M${(EDGE.left + i * step + 0.5).toFixed(2)} ${bottom - 0.5}v${-UNSOLVED}h${w}v${UNSOLVED}z` : "")).join("");
+  const each = step >= 4;
+  const parts = [];
+  for (let i = 0; i < rows.length; i += 1) {
+    if (!isUnsolved(rows[i])) continue;
+    const first = i;
+    while (!each && i + 1 < rows.length && isUnsolved(rows[i + 1])) i += 1;
+    const width = Math.max(0.5, (each ? barWidth(step) : (i + 1 - first) * step) - 1).toFixed(2);
+    parts.push(`M${(EDGE.left + first * step + 0.5).toFixed(2)} ${bottom - 0.5}v${-UNSOLVED}h${width}v${UNSOLVED}z`);
+  }
+  return parts.join("");
 }
+
+const isUnsolved = ([, n, c]) => n > 0 && c === 0;
 
 function drawGrid(grid, width) {
   if (grid.dataset.width === String(width)) return;
@@ -123,7 +135,7 @@ function drawGrid(grid, width) {
 }
 
 function drawCaptions(captions, rows, sort, width) {
-  const never = rows.filter(([, n, c]) => n && !c).length;
+  const never = rows.filter(isUnsolved).length;
   const ungraded = rows.filter(([, n]) => !n).length;
   const end = [never ? `${count(never)} unsolved` : "", ungraded ? `${count(ungraded)} not graded yet` : ""].filter(Boolean).join(", ");
   const y = HEIGHT - 8;
