@@ -18,8 +18,6 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
     from jobs.kinds.base import Kind
 
 
@@ -60,12 +58,6 @@ class Queue(models.TextChoices):
     CPU = "cpu", "CPU"
 
 
-class ExperimentQuerySet(models.QuerySet["Experiment"]):
-    def visible_to(self, user: Any | AnonymousUser) -> ExperimentQuerySet:
-        """Experiments of the teams that the person belongs to."""
-        return self.filter(team__memberships__user_id=user.pk)
-
-
 class Experiment(models.Model):
     code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="experiments")
@@ -87,7 +79,7 @@ class Experiment(models.Model):
     # What lists and dashboards show ({"label": "Coverage at 64", "value": 0.74, ...}); written by Kind.summary.
     summary = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
 
-    objects: ClassVar[ExperimentQuerySet] = ExperimentQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[Experiment]] = models.Manager()
 
     class Meta:
         indexes = [
@@ -181,6 +173,9 @@ class LogLine(models.Model):
     class Meta:
         indexes = [models.Index(fields=["experiment", "seq"], name="log_by_seq")]
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class Metric(models.Model):
     """One point of a series over time, such as tokens per second."""
@@ -194,6 +189,9 @@ class Metric(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["experiment", "name", "seq"], name="metrics_by_seq")]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value}"
 
 
 def artifact_path(artifact: Artifact, filename: str) -> str:
@@ -214,6 +212,9 @@ class Artifact(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="one_artifact_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def next_seq(experiment_id: int) -> int:

@@ -76,10 +76,8 @@ class WarmRunner:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         assert self._requests is not None
-        try:
+        with contextlib.suppress(OSError):  # an unsent request, to a process that is gone
             self._requests.close()
-        except OSError:
-            pass  # an unsent request, to a process that is gone
         self._process = None
 
     def output_tail(self) -> str:

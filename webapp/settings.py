@@ -6,6 +6,7 @@ docs/operations.md lists each variable. The broker, the live layer and the cache
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -35,12 +36,9 @@ def _secret_key() -> str:
     if not path.exists():
         with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, delete=False) as draft:
             draft.write(secrets.token_urlsafe(50))
-        os.chmod(draft.name, 0o600)
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft.name, path)  # atomic: of two processes starting together, one key wins
-        except FileExistsError:
-            pass
-        os.unlink(draft.name)
+        Path(draft.name).unlink()
     return path.read_text().strip()
 
 

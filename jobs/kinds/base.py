@@ -91,6 +91,7 @@ class Kind(ABC):
 
     def reopen(self, experiment: Experiment) -> None:
         """Forget verdicts before a re-grade. Kinds that can be graded again override this."""
+        raise TypeError(f"experiments of the kind {self.name} cannot be graded again")
 
 
 class Context(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from django.conf import settings
 
@@ -13,14 +13,11 @@ from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import SamplingSpec
 
-if TYPE_CHECKING:
-    from webapp.accounts.models import Team
-
 # Rows that one experiment may make. A bound keeps a slip of the keyboard from filling the disk.
 MAX_TOTAL_SAMPLES = 5_000_000
 
 
-def check_spec(spec: SamplingSpec, team: Team) -> list[SpecError]:
+def check_spec(spec: SamplingSpec, team: Any) -> list[SpecError]:
     """All that is wrong with a valid Spec in this team on this server; an empty list when it can be submitted."""
     errors = []
     try:
@@ -34,7 +31,7 @@ def check_spec(spec: SamplingSpec, team: Team) -> list[SpecError]:
     return errors
 
 
-def load_problems(spec: SamplingSpec, team: Team) -> list[Problem]:
+def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
     """The problems a Spec means, ``limit`` applied. Raises SpecError: another team's set is as good as no set."""
     if (code := spec.problem_set_code) is None:
         problems = bundled(spec.problems.removeprefix("bundled/"))
