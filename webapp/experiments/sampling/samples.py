@@ -22,7 +22,7 @@ from webapp.experiments.sampling.filters import Filters
 SAMPLES_SHOWN = 50
 PROBLEMS_SHOWN = 100
 MOST_COUNTED = 1_000
-WINDOW = 3_000  # texts read by one step of a search
+WINDOW = 8_000  # texts read by one step of a search
 MOST_WINDOWS = 2  # steps of one request
 STRIP = 256  # samples in the strip above a text
 COMMON_ANSWERS = 5
