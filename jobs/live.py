@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from jobs.announcer import announcer
@@ -120,7 +120,8 @@ def _eta(experiment: Experiment, stages: list[dict[str, Any]]) -> float | None:
 
 def _failures(experiment: Experiment) -> list[dict[str, Any]]:
     failed = experiment.shards.filter(status=S.FAILED).order_by("stage_index", "index")
-    return list(failed.values("stage", "index", "attempt", "reason", "log_tail")[:MOST_FAILURES])
+    rows = failed.values("stage", "index", "attempt", "reason", "log_tail")[:MOST_FAILURES]
+    return [dict(row) for row in rows]
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def _waiting(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[str, 
     label = Queue(queue).label
     position = _queue_position(experiment, queue) if experiment.status == Status.QUEUED else None
     if not has_workers(queue):
-        sentence = f"No {label} worker is running. Start one with: {worker_command(queue)}"
+        sentence = f"No {label} worker is running. Start one with: python manage.py worker {queue}"
     else:
         place = f", {ordinal(position)} in the queue" if position else ""
         sentence = f"Waiting for a {label} worker{place}."
@@ -154,15 +155,11 @@ def has_workers(queue: str) -> bool:
     return alive_workers().filter(queue=queue).exists()
 
 
-def alive_workers() -> Any:
+def alive_workers() -> QuerySet[Worker]:
     return Worker.objects.filter(heartbeat_at__gt=timezone.now() - WORKER_SILENCE)
 
 
 WORKER_SILENCE = timedelta(seconds=30)  # heartbeats come every 5 s
-
-
-def worker_command(queue: str) -> str:
-    return f"celery -A jobs.celery worker -Q {queue} -n {queue}@%h -P threads -c 1"
 
 
 def ordinal(number: int) -> str:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from jobs import leases, live, logbook
 from jobs.leases import Lease
-from jobs.models import Artifact, Metric, Shard, artifact_path
+from jobs.models import Artifact, Experiment, Metric, Shard, artifact_path
 from jobs.protocol import Message
 
 FLUSH_SECONDS = 0.5
@@ -72,10 +72,34 @@ class Recorder:
         if not self._buffer:
             return
         buffer = self._buffer
-        with leases.held(self._lease) as (shard, seq):
-            self._write(buffer, shard, seq)
-            live.announce_on_commit(shard.experiment_id)
+        stored = self._store(buffer.files)
+        try:
+            with leases.held(self._lease) as (shard, seq):
+                self._write(buffer, shard, seq)
+                for file, name in stored:
+                    _keep(shard, file, name, seq)
+                live.announce_on_commit(shard.experiment_id)
+        except BaseException:
+            for _, name in stored:
+                default_storage.delete(name)
+            raise
         self._buffer = _Buffer()
+
+    def _store(self, files: list[Message]) -> list[tuple[Message, str]]:
+        """Copy finished files into the storage, and their names there. Before the transaction: a large file would hold
+        up every other writer."""
+        if not files:
+            return []
+        experiment = Experiment.objects.filter(pk=self._lease.experiment_id).first()
+        if experiment is None:
+            raise leases.LeaseLost("the experiment was deleted")
+        stored = []
+        for file in files:
+            path = Path(file["path"])
+            with path.open("rb") as content:
+                target = artifact_path(Artifact(experiment=experiment), path.name)
+                stored.append((file, default_storage.save(target, File(content))))
+        return stored
 
     def _write(self, buffer: _Buffer, shard: Shard, seq: int) -> None:
         new = shard.experiment.kind_object.record(shard, buffer.rows, seq) if buffer.rows else 0
@@ -86,25 +110,22 @@ class Recorder:
             for name, value, at in buffer.points
         )
         logbook.write(shard.experiment_id, seq, buffer.lines, shard.pk)
-        for file in buffer.files:
-            _keep(shard, file, seq)
         if time.monotonic() - self._summarised >= _SUMMARY_SECONDS:
             leases.summarise(shard.experiment_id)
             self._summarised = time.monotonic()
 
 
-def _keep(shard: Shard, message: Message, seq: int) -> None:
-    """Store a finished file; the one it replaces is removed once that is certain."""
-    path = Path(message["path"])
-    artifact = Artifact.objects.filter(experiment_id=shard.experiment_id, name=message["name"]).first()
-    old = artifact.file.name if artifact else ""
-    artifact = artifact or Artifact(experiment=shard.experiment, name=message["name"])
-    with path.open("rb") as content:
-        artifact.file.name = default_storage.save(artifact_path(artifact, path.name), File(content))
-    artifact.size = path.stat().st_size
-    artifact.content_type = message["content_type"]
+def _keep(shard: Shard, file: Message, stored_name: str, seq: int) -> None:
+    """Record a stored file; the one it replaces is removed once that is certain."""
+    artifact = Artifact.objects.filter(experiment_id=shard.experiment_id, name=file["name"]).first()
+    if artifact is not None:
+        old = str(artifact.file.name)
+        transaction.on_commit(lambda: default_storage.delete(old), robust=True)
+    else:
+        artifact = Artifact(experiment_id=shard.experiment_id, name=file["name"])
+    artifact.file.name = stored_name
+    artifact.size = default_storage.size(stored_name)
+    artifact.content_type = file["content_type"]
     artifact.created_at = timezone.now()
     artifact.seq = seq
     artifact.save()
-    if old:
-        transaction.on_commit(lambda: default_storage.delete(old))

@@ -116,7 +116,7 @@ def delete(*, experiment: Experiment) -> None:
     if not current.has_ended:
         raise Refused("Cancel the experiment first: workers may be running it.")
     files = [artifact.file for artifact in Artifact.objects.filter(experiment=current)]
-    stored: list[tuple[Storage, str]] = [(file.storage, file.name) for file in files]
+    stored = [(file.storage, file.name) for file in files if file.name]
     current.delete()
     transaction.on_commit(lambda: _delete_files(stored))
 

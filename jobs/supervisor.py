@@ -96,7 +96,7 @@ class Attempt:
     def _is_end(self, message: Message) -> bool:
         if message["is"] == "failed":
             raise AttemptFailed(message["reason"], message["trace"])
-        return message["is"] == "done"
+        return bool(message["is"] == "done")
 
     def _beat(self) -> None:
         """What is due between two messages: write, look for a cancel, extend the lease, notice a hang."""

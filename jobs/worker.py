@@ -129,7 +129,7 @@ def _is_alive(pid: int) -> bool:
 this_worker: ThisWorker | None = None
 
 
-@signals.celeryd_after_setup.connect
+@signals.celeryd_after_setup.connect  # type: ignore[untyped-decorator]
 def _enter(sender: str, instance: Any, **_: Any) -> None:
     global this_worker
     queues = [queue for queue in instance.app.amqp.queues.consume_from if queue in Queue.values]
@@ -140,7 +140,7 @@ def _enter(sender: str, instance: Any, **_: Any) -> None:
         raise SystemExit(f"The database does not answer or is not migrated: {error}") from error
 
 
-@signals.worker_shutting_down.connect
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stop(**_: Any) -> None:
     """SIGTERM: the running attempt sees the event, gives its shard back and ends within a second."""
     if this_worker is not None:
@@ -150,7 +150,7 @@ def _stop(**_: Any) -> None:
     late.start()
 
 
-@signals.worker_shutdown.connect
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _leave(**_: Any) -> None:
     if this_worker is not None:
         this_worker.leave()

@@ -25,7 +25,12 @@ django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("CANOPY_DATA", str(BASE_DIR / ".canopy"))).resolve()
-DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+try:
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"the data folder {DATA_DIR} cannot be made ({error.strerror}): set CANOPY_DATA to a folder you may write to."
+    ) from error
 
 
 def _secret_key() -> str:
@@ -34,8 +39,11 @@ def _secret_key() -> str:
         return key
     path = DATA_DIR / "secret-key"
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, delete=False) as draft:
-            draft.write(secrets.token_urlsafe(50))
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=DATA_DIR, delete=False) as draft:
+                draft.write(secrets.token_urlsafe(50))
+        except OSError as error:
+            raise ImproperlyConfigured(f"the data folder {DATA_DIR} cannot be written: {error.strerror}.") from error
         with contextlib.suppress(FileExistsError):
             os.link(draft.name, path)  # atomic: of two processes starting together, one key wins
         Path(draft.name).unlink()

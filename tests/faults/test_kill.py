@@ -74,8 +74,8 @@ def test_killed_in_the_middle(
     experiment = submit_sampling()
     stack.start("web", "gpu", "cpu", "reconciler")
     wait_for(lambda: drawn(experiment) > 0, 60)
-    kill(stack)
     at_kill = drawn(experiment)
+    kill(stack)
     wait_for(lambda: has_ended(experiment), 90)
     assert at_kill < PROBLEMS * SAMPLES, "the kill came too late to test anything"
     assert_exact(experiment)

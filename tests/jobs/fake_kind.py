@@ -70,6 +70,9 @@ class FakeKind(Kind):
         units = Problem.objects.filter(experiment=experiment, seq__gt=after).order_by("index")
         return {"units": list(units.values_list("index", flat=True))}
 
+    def reopen(self, experiment: Experiment) -> None:
+        pass  # no verdicts are kept
+
     def summary(self, experiment: Experiment) -> dict[str, Any]:
         return {"value": Problem.objects.filter(experiment=experiment).aggregate(n=Count("id"))["n"]}
 

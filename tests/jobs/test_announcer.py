@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 
 from jobs import live, services
@@ -38,11 +38,11 @@ async def receive_until(layer: Any, channel: str, enough: Callable[[dict[str, An
 
 
 async def test_a_commit_is_broadcast_as_the_change_since_the_last(submit: Submit) -> None:
-    experiment = await sync_to_async(submit)()
+    experiment = await database_sync_to_async(submit)()
     layer, channel = await listen(experiment)
-    await sync_to_async(services.rename)(experiment=experiment, name="First")
+    await database_sync_to_async(services.rename)(experiment=experiment, name="First")
     first = (await receive_until(layer, channel, lambda state: state["name"] == "First"))[-1]
-    await sync_to_async(services.rename)(experiment=experiment, name="Second")
+    await database_sync_to_async(services.rename)(experiment=experiment, name="Second")
     second = (await receive_until(layer, channel, lambda state: state["name"] == "Second"))[-1]
     assert second["after"] == first["seq"] < second["seq"]
     assert [line["text"] for line in second["log"]] == ["Renamed to Second."]
@@ -50,7 +50,7 @@ async def test_a_commit_is_broadcast_as_the_change_since_the_last(submit: Submit
 
 async def test_at_most_one_broadcast_per_turn_and_the_last_change_is_never_lost(submit: Submit) -> None:
     """Two processes (here: two announcers) mark the experiment far more often than pages are told."""
-    experiment = await sync_to_async(submit)()
+    experiment = await database_sync_to_async(submit)()
     layer, channel = await listen(experiment)
     others = Announcer()
     marks = 0
@@ -66,9 +66,9 @@ async def test_at_most_one_broadcast_per_turn_and_the_last_change_is_never_lost(
         return time.monotonic() - began
 
     lasted, states = await asyncio.gather(
-        sync_to_async(change)(), receive_until(layer, channel, lambda state: state["name"] == "Name 39")
+        database_sync_to_async(change)(), receive_until(layer, channel, lambda state: state["name"] == "Name 39")
     )
-    await sync_to_async(others.settle)(5)
+    await database_sync_to_async(others.settle)(5)
     turns = (lasted + 2) * 1000 / TURN_MS
     assert len(states) <= turns < marks
     merged = [line["text"] for line in states[-1]["log"]]
@@ -78,14 +78,14 @@ async def test_at_most_one_broadcast_per_turn_and_the_last_change_is_never_lost(
 async def test_after_an_outage_a_page_learns_that_it_missed_something(submit: Submit, valkey: Child) -> None:
     """A broadcast sent before the page's process is subscribed again is lost. Without any further change another one
     follows, whose ``after`` is beyond what the page has, so the page asks for the rest."""
-    experiment = await sync_to_async(submit)()
+    experiment = await database_sync_to_async(submit)()
     layer, channel = await listen(experiment)
-    before = (await sync_to_async(live.live_state)(experiment))["seq"]
-    await sync_to_async(valkey.stop)(5)
-    await sync_to_async(services.rename)(experiment=experiment, name="While away")
-    await sync_to_async(valkey.start)()
+    before = (await database_sync_to_async(live.live_state)(experiment))["seq"]
+    await database_sync_to_async(valkey.stop)(5)
+    await database_sync_to_async(services.rename)(experiment=experiment, name="While away")
+    await database_sync_to_async(valkey.start)()
     states = await receive_until(layer, channel, lambda state: state["name"] == "While away")
-    now = (await sync_to_async(live.live_state)(experiment))["seq"]
+    now = (await database_sync_to_async(live.live_state)(experiment))["seq"]
     assert states[-1]["seq"] == now > before
 
 

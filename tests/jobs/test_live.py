@@ -154,7 +154,7 @@ def test_waiting_is_told_in_words(submit: Submit) -> None:
     first, second = submit(), submit()
     nobody = live_state(second)
     assert nobody["queue_position"] == 2
-    assert nobody["waiting"].startswith("No GPU worker is running. Start one with: celery ")
+    assert nobody["waiting"].startswith("No GPU worker is running. Start one with: python manage.py worker gpu")
     worker = Worker.objects.create(name="gpu@a", queue="gpu", host="h", device="CPU", pid=1)
     assert live_state(second)["waiting"] == "Waiting for a GPU worker, 2nd in the queue."
     assert live_state(first)["queue_position"] == 1

@@ -99,7 +99,7 @@ class Child:
 
 def restart_pause(failures: int) -> float:
     """Seconds to wait before the start after the given number of failures in a row: 0.5, 1, 2, ... 30."""
-    return min(LONGEST_PAUSE, 0.5 * 2 ** max(0, min(failures, 10) - 1))
+    return min(LONGEST_PAUSE, 0.5 * 2.0 ** max(0, min(failures, 10) - 1))
 
 
 def describe_exit(code: int) -> str:

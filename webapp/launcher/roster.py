@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from jobs.celery_worker import worker_command
 from jobs.devices import visible_gpus
 from jobs.models import Queue
 from webapp.launcher import valkey
@@ -37,11 +38,7 @@ def web(logs: Path, host: str, port: int) -> Child:
 
 def worker(logs: Path, name: str, queue: str, gpu: int | None = None) -> Child:
     """A Celery worker that does one shard at a time; ``gpu`` limits it to that device."""
-    command = [
-        *(sys.executable, "-m", "celery", "-A", "jobs.celery", "worker", "-Q", queue, "-n", f"{name}@%h"),
-        *("-P", "threads", "-c", "1", "--loglevel", "WARNING"),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-    ]
+    command = worker_command(queue, name)
     return Child(name, command, logs / f"{name}.log", {} if gpu is None else {"CUDA_VISIBLE_DEVICES": str(gpu)})
 
 

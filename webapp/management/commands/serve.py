@@ -14,8 +14,10 @@ class Command(BaseCommand):
     help = "Start Canopy on this machine: broker, web, workers and reconciler, until Ctrl+C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--host", default=env.text("CANOPY_HOST", "127.0.0.1"), help="address to listen on")
-        parser.add_argument("--port", type=int, default=env.integer("CANOPY_PORT", 8000, least=1), help="port")
+        listen = env.text("CANOPY_LISTEN", "127.0.0.1")
+        port = env.integer("CANOPY_PORT", 8000, least=1)
+        parser.add_argument("--host", default=listen, help="address to listen on (CANOPY_LISTEN; default %(default)s)")
+        parser.add_argument("--port", type=int, default=port, help="port (CANOPY_PORT; default %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         launcher = self.launcher(options["host"], options["port"])
