@@ -18,11 +18,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from jobs import dispatch, fairness, live, logbook
+from jobs import dispatch, live, logbook
 from jobs.models import ENDED, Experiment, Shard, ShardStatus, Status, next_seq
+from jobs.selection import best_queued
 
 logger = logging.getLogger(__name__)
 S = ShardStatus
@@ -86,49 +87,12 @@ def held(lease: Lease) -> Iterator[tuple[Shard, int]]:
 def claim_next(queue: str, worker: str) -> Lease | None:
     """Claim the best queued shard for ``worker``; None when none is queued."""
     for _ in range(_CLAIM_TRIES):
-        shard = _best_queued(queue)
+        shard = best_queued(queue)
         if shard is None:
             return None
         if lease := _claim(shard, worker):
             return lease
     return None
-
-
-def _best_queued(queue: str) -> Shard | None:
-    queued = Shard.objects.filter(queue=queue, status=S.QUEUED)
-    groups = list(
-        queued.values("experiment__team_id", "experiment__priority").annotate(oldest=Min("experiment__created_at"))
-    )
-    teams = {group["experiment__team_id"] for group in groups}
-    running, served = _team_loads(queue, teams) if len(teams) > 1 else ({}, {})
-    best = fairness.choose(
-        fairness.Claimant(
-            team_id=(team := group["experiment__team_id"]),
-            priority=group["experiment__priority"],
-            running=running.get(team, 0),
-            last_served=served.get(team),
-            oldest=group["oldest"],
-        )
-        for group in groups
-    )
-    if best is None:
-        return None
-    of_team = queued.filter(experiment__team_id=best.team_id, experiment__priority=best.priority)
-    return of_team.order_by("experiment__created_at", "experiment_id", "stage_index", "index").first()
-
-
-def _team_loads(queue: str, teams: set[int]) -> tuple[dict[int, int], dict[int, datetime]]:
-    """Running shards and the last start per team, over experiments that are still open."""
-    rows = (
-        Shard.objects.filter(queue=queue, experiment__team_id__in=teams, started_at__isnull=False)
-        .exclude(experiment__status__in=ENDED)
-        .values("experiment__team_id")
-        .annotate(running=Count("id", filter=Q(status=S.RUNNING)), served=Max("started_at"))
-    )
-    return (
-        {row["experiment__team_id"]: row["running"] for row in rows},
-        {row["experiment__team_id"]: row["served"] for row in rows},
-    )
 
 
 def _claim(shard: Shard, worker: str) -> Lease | None:
