@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 
 from jobs import services
 from jobs.kinds import get_kind
@@ -45,6 +46,12 @@ def submit(team: Team, user: User) -> Experiment:
     preset = get_preset("demo")
     spec = get_kind("sampling").Spec.model_validate(preset.values)
     return services.submit(team=team, owner=user, kind="sampling", name="Coverage of a small model", spec=spec)
+
+
+def experiment_path() -> str:
+    """The demo person's oldest experiment; empty once there is none any more."""
+    experiment = Experiment.objects.filter(owner__email=EMAIL).order_by("created_at").first()
+    return reverse("experiment", args=[experiment.code]) if experiment else ""
 
 
 def sign_in_hint() -> str:

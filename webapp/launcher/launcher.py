@@ -24,6 +24,14 @@ _WORKER_STOP_SECONDS = 20.0  # longer than a worker's own limit
 _BROKER_STOP_SECONDS = 10.0
 
 
+@dataclass(frozen=True)
+class Opening:
+    """Where the printed address leads, and a line below it."""
+
+    path: str = ""
+    hint: str = ""
+
+
 @dataclass
 class Launcher:
     """One installation on one machine. ``say`` prints a line; ``prepare`` is called once the database is migrated and
@@ -32,7 +40,7 @@ class Launcher:
     host: str
     port: int
     say: Callable[[str], None]
-    prepare: Callable[[], str] | None = None
+    prepare: Callable[[], Opening] | None = None
     _stopping: bool = False
 
     @property
@@ -65,12 +73,12 @@ class Launcher:
                 broker.start()
                 assert broker.process is not None
                 valkey.wait_until_ready(broker.process)
-            hint = self.prepare() if self.prepare else ""
+            opening = self.prepare() if self.prepare else Opening()
             connections.close_all()  # nothing of this process's own is left open while it only watches
             for child in (web, *background):
                 child.start()
             self._wait_for_web(web)
-            self._welcome(logs, hint)
+            self._welcome(logs, opening)
             self._watch([child for child in (broker, web, *background) if child])
         finally:
             _stop_in_order(web, background, broker)
@@ -95,14 +103,14 @@ class Launcher:
         finally:
             connection.close()
 
-    def _welcome(self, logs: Path, hint: str) -> None:
+    def _welcome(self, logs: Path, opening: Opening) -> None:
         if self._stopping:
             return
         if not visible_gpus():
             self.say("No NVIDIA GPU was found: experiments run on the CPU, slowly but the same.")
-        self.say(f"Canopy is running: {self.address}")
-        if hint:
-            self.say(hint)
+        self.say(f"Canopy is running: {self.address}{opening.path}")
+        if opening.hint:
+            self.say(opening.hint)
         self.say(f"Stop it with Ctrl+C. Logs: {logs}")
 
     def _watch(self, children: list[Child]) -> None:

@@ -77,14 +77,15 @@ def summary(experiment: Experiment) -> dict[str, Any]:
 
 
 def tokens_per_second(experiment: Experiment) -> float | None:
-    """Now, summed over the workers that draw; after the end the mean over the whole experiment; None before."""
+    """Mean of the last seconds, summed over the workers that draw; after the end the mean over the whole experiment;
+    None before."""
     metrics = Metric.objects.filter(experiment=experiment, name="tokens_per_second")
     if experiment.has_ended:
         mean: float | None = metrics.aggregate(mean=Avg("value"))["mean"]
         return mean
     recent = metrics.filter(shard__stage=GENERATE, shard__status=ShardStatus.RUNNING, at__gte=timezone.now() - _RECENT)
-    latest = dict(recent.order_by("seq", "pk").values_list("shard_id", "value"))
-    return sum(latest.values()) if latest else None
+    by_shard = list(recent.values("shard_id").annotate(mean=Avg("value")).values_list("mean", flat=True))
+    return sum(by_shard) if by_shard else None
 
 
 def _counters(experiment: Experiment) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:

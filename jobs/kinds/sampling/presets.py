@@ -16,8 +16,8 @@ class Preset:
     values: dict[str, Any]
 
 
-# Written for this project: one equation a line, then "#### " and the number, as GSM8K ends. Without sentences the
-# small demo model keeps to the form nine times in ten and needs 22 tokens an answer in place of 40.
+# Written for this project: one equation a line, then "#### " and the number, as GSM8K ends. Terse
+# examples keep the small demo model's answers short and in form.
 EXAMPLES = [
     {
         "question": "Ella has 5 pencils and finds 8 more. How many pencils does she have?",

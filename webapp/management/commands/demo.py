@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from webapp.launcher import demo
-from webapp.launcher.launcher import Launcher
+from webapp.launcher.launcher import Launcher, Opening
 from webapp.management.commands import serve
 
 
@@ -11,6 +11,6 @@ class Command(serve.Command):
     def launcher(self, host: str, port: int) -> Launcher:
         return Launcher(host, port, self.say, prepare=self.prepare)
 
-    def prepare(self) -> str:
+    def prepare(self) -> Opening:
         demo.prepare()
-        return demo.sign_in_hint()
+        return Opening(demo.experiment_path(), demo.sign_in_hint())

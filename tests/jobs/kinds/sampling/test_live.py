@@ -83,7 +83,7 @@ def test_speed_is_the_sum_over_drawing_workers_and_the_mean_at_the_end(
         shard.save()
         for seq, value in enumerate(values):
             Metric.objects.create(experiment=experiment, shard=shard, seq=seq, name="tokens_per_second", value=value)
-    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == 150
+    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == 95 + 50
     experiment.status, experiment.finished_at = Status.FINISHED, timezone.now()
     assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == 80
 

@@ -133,10 +133,10 @@ function drawStages(state) {
 const titleOf = (stage) => stage.title || stage.name[0].toUpperCase() + stage.name.slice(1);
 
 function stageText(stage) {
-  if (stage.state === "waiting") return "waits for the stage before";
+  if (stage.state === "waiting" && !stage.done) return "waits for the stage before";
   const of = `${count(stage.done)} of ${count(stage.total)}`;
   if (stage.state === "done") return `${count(stage.total)} ${stage.unit}`;
-  return stage.state === "running" ? of : `${of}, ${stage.state}`;
+  return stage.state === "running" || stage.state === "waiting" ? of : `${of}, ${stage.state}`;
 }
 
 // ---- what went wrong -----------------------------------------------------------------------------------------------

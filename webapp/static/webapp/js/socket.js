@@ -8,6 +8,8 @@ const LONGEST_WAIT = 30_000;
 const FASTEST_POLL = 2_000;
 const SLOWEST_POLL = 30_000;
 const ANSWER_WITHIN = 15_000;
+// The channel layer does not tell when the broker was away, so an open socket may have missed the last news.
+const ASK_ANYWAY = 30_000;
 // Codes of webapp/experiments/consumers.py that no new attempt can cure.
 const REFUSALS = { 4401: "signed out", 4403: "no longer allowed", 4404: "gone" };
 
@@ -40,6 +42,8 @@ export class LiveConnection {
   subscribed() {
     this.attempt = 0;
     clearTimeout(this.pollTimer);
+    clearInterval(this.askTimer);
+    this.askTimer = setInterval(() => { if (!this.paused && !document.hidden) this.catchUp(); }, ASK_ANYWAY);
     this.sign("live");
     this.catchUp();
   }
@@ -53,6 +57,7 @@ export class LiveConnection {
   }
 
   closed(code) {
+    clearInterval(this.askTimer);
     if (REFUSALS[code]) {
       this.stopped = true;
       this.sign("refused", { why: REFUSALS[code] });

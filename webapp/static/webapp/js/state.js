@@ -25,9 +25,9 @@ function mergeSeries(old, fresh) {
   const merged = { ...old };
   for (const [name, points] of Object.entries(fresh)) {
     const series = merged[name] || [];
-    const last = series.length ? series[series.length - 1][0] : null;
-    const newer = last === null ? points : points.filter(([at]) => at > last);
-    merged[name] = [...series, ...newer].slice(-KEPT_POINTS);
+    const known = new Set(series.map(String)); // deltas may overlap, and several workers' points interleave
+    const newer = points.filter((point) => !known.has(String(point)));
+    merged[name] = [...series, ...newer].sort((a, b) => (a[0] < b[0] ? -1 : 1)).slice(-KEPT_POINTS);
   }
   return merged;
 }

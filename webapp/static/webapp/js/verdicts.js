@@ -12,15 +12,16 @@ const ROWS = [
 export function drawVerdicts(kind) {
   const list = bound("verdicts");
   if (!list.children.length) list.append(...ROWS.map(row));
-  const total = ROWS.reduce((sum, [name]) => sum + (kind.counts[name] || 0), 0);
-  setText(bound("verdict-sub"), total ? `${count(kind.graded)} of ${count(kind.drawn)} samples graded` : "");
+  setText(bound("verdict-sub"), kind.drawn ? `${count(kind.graded)} of ${count(kind.drawn)} samples graded` : "");
   ROWS.forEach(([name], i) => {
     const value = kind.counts[name] || 0;
     const item = list.children[i];
     setText(item.querySelector(".value"), count(value));
-    setText(item.querySelector(".share"), total ? percent(value / total) : "–");
+    // Verdicts as shares of what was graded, so that "correct" reads like pass@1; what is left of what was drawn.
+    const whole = name === "pending" ? kind.drawn : kind.graded;
+    setText(item.querySelector(".share"), whole ? percent(value / whole) : "–");
     const bar = item.querySelector("progress");
-    bar.max = Math.max(1, total);
+    bar.max = Math.max(1, whole);
     bar.value = value;
   });
 }
