@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,9 +20,8 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any, TypeVar
-
-import psutil
 
 Seen = TypeVar("Seen")
 DATA = tempfile.mkdtemp(prefix="canopy-demo-")
@@ -79,9 +79,24 @@ def live(opener: urllib.request.OpenerDirector, experiment: str) -> dict[str, An
     return state
 
 
-def family(root: subprocess.Popen[str]) -> list[psutil.Process]:
-    process = psutil.Process(root.pid)
-    return [process, *process.children(recursive=True)]
+def descendants(root: int) -> dict[int, str]:
+    """The living processes below ``root`` and itself: process id -> command line."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(status.parent.name)] = int(parent)
+    found = {root}
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {process: command(process) for process in found & parents.keys()}
+
+
+def command(process: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 def main() -> None:
@@ -99,12 +114,14 @@ def main() -> None:
     assert again >= graded, f"the second start lost samples: {again} after {graded}"
     wait_for("more graded samples after the restart", lambda: live(opener, experiment)["kind"]["graded"] > again, 400)
 
-    processes = family(demo)
-    launcher = next(p for p in processes if "manage.py" in " ".join(p.cmdline()))
-    launcher.kill()
-    wait_for(
-        "nothing left after SIGKILL", lambda: not any(p.is_running() and p.status() != "zombie" for p in processes), 30
-    )
+    processes = descendants(demo.pid)
+    launcher = next(process for process, line in processes.items() if "manage.py" in line and "python" in line)
+    os.kill(launcher, signal.SIGKILL)
+
+    def nothing_left() -> bool:
+        return not any(line and command(process) == line for process, line in processes.items())
+
+    wait_for("nothing left after SIGKILL", nothing_left, 30)
 
 
 if __name__ == "__main__":
