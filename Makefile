@@ -60,7 +60,8 @@ clean:  ## Remove the environment and caches, keep the data in .canopy
 	@$(PYTHON) -m venv .venv || (echo "This Python cannot make a virtual environment: install its venv package (Debian, Ubuntu: python3-venv)." >&2; rm -rf .venv; exit 1)
 
 .venv/.runtime: requirements.lock | .venv/bin/python
-	@test -e .venv/.dev || (echo "Installing Canopy into .venv, once: about 6 GB (torch with CUDA), a few minutes ..." && $(PIP_INSTALL) -r requirements.lock || $(INSTALL_FAILED))
+	@echo "Installing Canopy into .venv, once: about 6 GB (torch with CUDA), a few minutes ..."
+	@$(PIP_INSTALL) -r requirements.lock || $(INSTALL_FAILED)
 	@touch $@
 
 .venv/.dev: requirements-dev.lock | .venv/bin/python
