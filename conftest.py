@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Short, because the path of a unix socket must stay under 108 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="canopy-", dir="/tmp"))
+OF_THE_TESTS = {"CANOPY_TEST_DATABASE", "CANOPY_REQUIRE_BROWSER"}  # read by the tests themselves
 _postgres = None
 
 
@@ -40,7 +41,7 @@ def _start_postgres(folder: Path) -> str:
 
 
 def _set_up_environment() -> None:
-    for name in [name for name in os.environ if name.startswith("CANOPY_") and name != "CANOPY_TEST_DATABASE"]:
+    for name in [name for name in os.environ if name.startswith("CANOPY_") and name not in OF_THE_TESTS]:
         del os.environ[name]
     os.environ.pop("REDIS_URL", None)
     os.environ.update(

@@ -22,10 +22,14 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the browser tests and run them last: from the first one on, Playwright's synchronous API keeps an event
+    loop running in this thread, beside which no asynchronous test can run."""
     for item in items:
         if "tests/browser/" in item.nodeid:
             item.add_marker(pytest.mark.browser)
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +71,8 @@ def new_context(chromium: Browser, web: Stack) -> Iterator[OpenContext]:
     errors: list[str] = []
 
     def make(user: User | None = None, **options: Any) -> BrowserContext:
-        context = chromium.new_context(base_url=web.url, **options)
+        # Without motion: what is still fading in has too little contrast for axe.
+        context = chromium.new_context(base_url=web.url, reduced_motion="reduce", **options)
         context.add_init_script(COLLECT_VIOLATIONS)
         context.set_default_timeout(20_000)
         context.on("weberror", lambda event: errors.append(str(event.error)))

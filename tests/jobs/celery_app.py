@@ -20,4 +20,7 @@ def _know_the_fake_kind(**_: Any) -> None:
     import django
 
     django.setup()
-    from tests.jobs import fake_kind  # noqa: F401
+    from jobs.kinds import register
+    from tests.jobs.fake_kind import FakeKind
+
+    register(FakeKind())

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from jobs import services
+from jobs import kinds, services
 from jobs.announcer import announcer
 from jobs.models import Experiment
 from jobs.worker import ThisWorker
-from tests.jobs.fake_kind import FakeSpec
+from tests.jobs.fake_kind import FakeKind, FakeSpec
 from webapp.accounts.models import Team, User
+
+
+@pytest.fixture(autouse=True)
+def _fake_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known to job tests only: the pages have no form for it."""
+    monkeypatch.setitem(kinds._kinds, FakeKind.name, FakeKind())
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from django.db.models import Count
 from pydantic import BaseModel
 
-from jobs.kinds import register
 from jobs.kinds.base import Kind, Row, ShardPlan, StagePlan
 from jobs.kinds.sampling.models import Problem
 from jobs.models import Experiment, Shard
@@ -75,6 +74,3 @@ class FakeKind(Kind):
 
     def summary(self, experiment: Experiment) -> dict[str, Any]:
         return {"value": Problem.objects.filter(experiment=experiment).aggregate(n=Count("id"))["n"]}
-
-
-register(FakeKind())
