@@ -8,7 +8,6 @@ table, with absolute values, and no history of events has to be kept.
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
@@ -222,8 +221,3 @@ def next_seq(experiment_id: int) -> int:
     the update locks the experiment's row, so numbers become visible in order."""
     Experiment.objects.filter(pk=experiment_id).update(last_seq=F("last_seq") + 1)
     return Experiment.objects.values_list("last_seq", flat=True).get(pk=experiment_id)
-
-
-def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """Seconds from start to end (now when it has not ended); None before the start."""
-    return None if start is None else ((end or timezone.now()) - start).total_seconds()

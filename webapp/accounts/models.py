@@ -47,12 +47,6 @@ class User(AbstractBaseUser):
         return "".join(word[0] for word in self.name.split()[:2]).upper() or "?"
 
 
-class TeamQuerySet(models.QuerySet["Team"]):
-    def of(self, user: User) -> TeamQuerySet:
-        """Teams the person belongs to."""
-        return self.filter(memberships__user=user)
-
-
 class Team(models.Model):
     """A group of people who share experiments. Every object is reached through its team."""
 
@@ -63,7 +57,7 @@ class Team(models.Model):
         User, through="Membership", related_name="teams"
     )
 
-    objects: ClassVar[models.Manager[Team]] = TeamQuerySet.as_manager()
+    objects: ClassVar[models.Manager[Team]] = models.Manager()
 
     def __str__(self) -> str:
         return self.name
