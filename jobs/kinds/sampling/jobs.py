@@ -8,8 +8,9 @@ from typing import Any
 from django.conf import settings
 
 from jobs.kinds.sampling.export import export_job
+from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.models import Sample, Verdict
-from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, Block
+from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, Block
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.store import problems_of
 from jobs.models import Shard
@@ -18,7 +19,8 @@ _PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "stop", "seed")
 
 
 def make_job(shard: Shard) -> dict[str, Any]:
-    return {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job}[shard.stage](shard)
+    makers = {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job, IMPORT: import_job}
+    return makers[shard.stage](shard)
 
 
 def _generate_job(shard: Shard) -> dict[str, Any]:

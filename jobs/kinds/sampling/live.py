@@ -55,7 +55,8 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
             # Sampled to the end and still unsolved; fewer samples say little.
             "never_solved": int(((c == 0) & (n >= experiment.spec["samples"])).sum()),
             "tokens": int(tokens.sum()),
-            "mean_tokens": float(tokens.sum() / max(1, drawn.sum())),
+            # None where no length is known, as in an import without that column.
+            "mean_tokens": float(tokens.sum() / drawn.sum()) if tokens.any() else None,
             "tokens_per_second": tokens_per_second(experiment),
         },
     }

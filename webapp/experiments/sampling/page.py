@@ -30,6 +30,7 @@ class SamplingPage(KindPage):
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         planned = int(page.experiment.spec.get("samples", 0))
         common = {
+            "imported": page.experiment.spec.get("imported"),
             "planned": planned,
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
@@ -105,7 +106,7 @@ def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: d
     return {
         "shown": shown,
         "problem": problem,
-        "pieces": split_at_answer(shown.body.text, shown.answer),
+        "pieces": split_at_answer(shown.body.text, shown.answer) if hasattr(shown, "body") else None,
         "strip": samples.strip_around(shown, int(experiment.spec.get("samples", 0))),
         "strip_query": filters.query(at=f"{problem.index}."),
         "answers": samples.common_answers(shown),

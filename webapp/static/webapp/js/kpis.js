@@ -46,8 +46,8 @@ function drawKpis({ kind, metrics, status }) {
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, kind.drawn ? `${short(k.tokens)} tokens` : "");
-  if (kind.drawn) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
+  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, k.tokens ? `${short(k.tokens)} tokens` : "");
+  if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);
 }
