@@ -1,8 +1,8 @@
 """How long an import of many samples takes, and what its page costs: python -m benchmarks.import_scale [P N]
 
-Writes a CSV of P problems x N samples (200 x 10,000), imports it as the browser's upload does, and lets one CPU worker do
-the experiment's shards: a supervisor in this process and its runner, as in a real worker, on SQLite. Then asks for the
-experiment's live state and its page as a member does.
+Writes a CSV of P problems x N samples (200 x 10,000), imports it as the browser does, and lets one CPU worker do the
+experiment's shards: a supervisor in this process and its runner, as in a real worker, on SQLite. Then asks for the
+experiment's live state and its pages as a member does.
 """
 
 from __future__ import annotations
