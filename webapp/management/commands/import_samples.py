@@ -6,7 +6,6 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError
@@ -15,7 +14,7 @@ from engine.exchange import AUTO, FORMATS, ExchangeError
 from jobs.kinds.sampling.imports import submit_import
 from jobs.models import Status
 from jobs.services import Refused
-from webapp.accounts.models import Membership, Team
+from webapp.management.members import find_member
 
 _LOOK_SECONDS = 0.5
 
@@ -35,13 +34,13 @@ class Command(BaseCommand):
         parser.add_argument("--wait", action="store_true", help="until the import has ended")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        membership = _membership(options["team"], options["owner"])
+        member = find_member(options["team"], options["owner"])
         path: Path = options["file"]
         try:
             with path.open("rb") as file:
                 experiment = submit_import(
-                    team=membership.team,
-                    owner=membership.user,
+                    team=member.team,
+                    owner=member.user,
                     file=File(file),
                     file_name=path.name,
                     **{key: options[key] for key in ("name", "model", "format", "score", "filter")},
@@ -56,22 +55,3 @@ class Command(BaseCommand):
             experiment.refresh_from_db()
         if experiment.status in (Status.FAILED, Status.CANCELLED):
             raise CommandError(experiment.reason)
-
-
-def _membership(team: str, owner: str) -> Membership:
-    memberships = Membership.objects.select_related("team", "user").filter(user__email__iexact=owner)
-    try:
-        found = list(memberships.filter(team__code=UUID(team)))
-    except ValueError:
-        found = list(memberships.filter(team__name=team))
-    if not found:
-        raise CommandError(f"{owner} is in no team {team!r}; there are: {', '.join(_teams()) or 'no teams yet'}.")
-    if len(found) > 1:
-        raise CommandError(f"Several teams are called {team!r}: give the code that stands in the team's addresses.")
-    if not found[0].can_write:
-        raise CommandError(f"{owner} is a viewer of {team}: choose a member or an owner.")
-    return found[0]
-
-
-def _teams() -> list[str]:
-    return list(Team.objects.order_by("name").values_list("name", flat=True)[:20])
