@@ -19,6 +19,7 @@ import django_stubs_ext
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from engine.endpoint import EndpointError, parse_endpoints
 from webapp import env
 
 django_stubs_ext.monkeypatch()
@@ -197,6 +198,11 @@ CELERY_BROKER_URL = _redis(0) if REDIS_URL else f"redis+socket://{VALKEY_SOCKET}
 LEASE_SECONDS = env.integer("CANOPY_LEASE_SECONDS", 30, least=2)
 HANG_SECONDS = env.integer("CANOPY_HANG_SECONDS", 600, least=5)
 MAX_ATTEMPTS = env.integer("CANOPY_MAX_ATTEMPTS", 3, least=1)
+try:
+    # The web server needs the names, workers the keys too; no key is shown or stored.
+    ENDPOINTS = parse_endpoints(env.secret("CANOPY_ENDPOINTS"))
+except EndpointError as error:
+    raise ImproperlyConfigured(f"CANOPY_ENDPOINTS: {error}") from None
 MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
 
 # --- accounts, mail, files, pages -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from webapp.accounts.models import Membership, Team
 
 
 def find_member(team: str, owner: str) -> Membership:
-    """The membership of ``owner`` (an e-mail address) in ``team`` (a name or code). CommandError unless it may write."""
+    """The membership of ``owner`` (e-mail address) in ``team`` (name or code). CommandError unless it may write."""
     memberships = Membership.objects.select_related("team", "user").filter(user__email__iexact=owner)
     try:
         found = list(memberships.filter(team__code=UUID(team)))

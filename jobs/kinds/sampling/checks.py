@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Max
 
+from engine.endpoint import EndpointError, find_endpoint, is_hosted
 from engine.problems import Problem, bundled
 from engine.sampling.sources import ModelError
 from jobs.kinds.base import SpecError
@@ -24,8 +25,11 @@ def check_spec(spec: SamplingSpec, team: Any) -> list[SpecError]:
     """All that is wrong with a valid Spec in this team on this server; an empty list when it can be submitted."""
     errors = []
     try:
-        resolve_model(spec.model, settings.MODEL_DIRS)
-    except ModelError as error:
+        if is_hosted(spec.model):
+            find_endpoint(spec.model, settings.ENDPOINTS)
+        else:
+            resolve_model(spec.model, settings.MODEL_DIRS)
+    except (EndpointError, ModelError) as error:
         errors.append(SpecError("model", str(error)))
     try:
         load_problems(spec, team)

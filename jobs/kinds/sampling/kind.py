@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from engine.endpoint import is_hosted
 from jobs.kinds.base import Kind, Row, StagePlan
 from jobs.kinds.sampling import importing, live, store
 from jobs.kinds.sampling.checks import check_import, check_total, load_problems
@@ -43,7 +44,8 @@ class SamplingKind(Kind):
         check_total(problems, spec.samples)
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
         existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
-        return stages(problems, spec.samples, existing)
+        queue = "cpu" if is_hosted(spec.model) else "gpu"
+        return stages(problems, spec.samples, existing, generate_queue=queue)
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)

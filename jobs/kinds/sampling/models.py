@@ -53,6 +53,8 @@ class Problem(models.Model):
     timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
     drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not
     tokens = models.PositiveBigIntegerField(default=0)  # of all samples drawn
+    # What an endpoint counted for the prompts of all its calls; 0 for models of our own, whose prompts are shared.
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
     seq = models.PositiveBigIntegerField(default=0)
 
     class Meta:

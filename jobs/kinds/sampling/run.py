@@ -12,6 +12,7 @@ from engine.sampling import Request, Sample, SamplingParams, StepStats, render_p
 from engine.verification import Grader
 from jobs.kinds.base import Context
 from jobs.kinds.sampling.export import write_tables
+from jobs.kinds.sampling.hosted import generate_hosted
 from jobs.kinds.sampling.importing import import_file
 from jobs.kinds.sampling.sources import resolve_model
 
@@ -43,6 +44,9 @@ _warm: Warm | None = None
 
 def generate(job: dict[str, Any], context: Context) -> None:
     """Draw the missing samples of a shard's problems, a row for each as it finishes."""
+    if "endpoint" in job:
+        generate_hosted(job, context)
+        return
     done = job["done"]
     context.progress(done)
     if not job["problems"]:

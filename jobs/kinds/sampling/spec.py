@@ -99,7 +99,7 @@ class SamplingSpec(BaseModel):
         default=DEMO_MODEL,
         title="Model",
         description="The demo model, a model folder or .gguf file on the workers, or a hub id such as "
-        "Qwen/Qwen3-0.6B. Weights must be safetensors or GGUF.",
+        "Qwen/Qwen3-0.6B. Weights must be safetensors or GGUF. A hosted model is written openai:MODEL@ENDPOINT.",
         json_schema_extra={"section": "Model and problems"},
     )
     problems: str = Field(
