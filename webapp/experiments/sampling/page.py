@@ -12,7 +12,7 @@ from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
-from webapp.experiments.sampling import samples, tables
+from webapp.experiments.sampling import report, samples, tables
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
 
@@ -25,6 +25,12 @@ class SamplingPage(KindPage):
         ),
         "problems.csv": Download("Correct and graded samples of each problem", "text/csv", tables.problems_csv),
         "coverage.csv": Download("Coverage and its band for every k", "text/csv", tables.coverage_csv),
+        "experiment.json": Download(
+            "Settings, curve and problems in one object", "application/json", report.experiment_json
+        ),
+        "report.html": Download(
+            "A report in one file that opens offline: curve, problems, settings", "text/html", report.report_html
+        ),
     }
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
