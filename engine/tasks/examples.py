@@ -76,11 +76,11 @@ MBPP = (
     ),
 )
 LEAN = (
-    Example("theorem theorem_1 : (2 : ℝ) + 2 = 4 :=", "norm_num)"),
-    Example("theorem theorem_2 (x : ℝ) (h : 2 * x = 6) : x = 3 :=", "linarith)"),
-    Example("theorem theorem_3 (a b : ℝ) : (a + b)^2 = a^2 + 2 * a * b + b^2 :=", "ring)"),
-    Example("theorem theorem_4 (x y : ℝ) (h₀ : x + y = 10) (h₁ : x - y = 2) : x = 6 :=", "linarith)"),
-    Example("theorem theorem_5 : 17 % 5 = 2 :=", "norm_num)"),
+    Example("theorem theorem_1 : (2 : ℝ) + 2 = 4 :=", "  norm_num\n)"),
+    Example("theorem theorem_2 (x : ℝ) (h : 2 * x = 6) : x = 3 :=", "  linarith\n)"),
+    Example("theorem theorem_3 (a b : ℝ) : (a + b)^2 = a^2 + 2 * a * b + b^2 :=", "  ring\n)"),
+    Example("theorem theorem_4 (x y : ℝ) (h₀ : x + y = 10) (h₁ : x - y = 2) : x = 6 :=", "  linarith\n)"),
+    Example("theorem theorem_5 : 17 % 5 = 2 :=", "  norm_num\n)"),
 )
 # Each checked with Coq 8.16.1.
 ROCQ = (

@@ -55,11 +55,11 @@ _ALL = (
         title="MiniF2F in Lean 4",
         help="As published: 10,000 samples at temperature 0.5, 200 tokens. Needs a Lean server; unlike in "
         "the paper, theorem names stay as they are.",
-        verifier="lean",
+        verifier="proof-lean",
         # The stop string gives the first words away; the rest of the sentence is ours. The model writes what stands
-        # in the brackets of "by (".
+        # in the brackets of "by (", and the closing one, on a line of its own in the examples, ends it.
         template="Write a lean4 proof of this statement:\n{question} by (\n",
-        stop=("Write a lean4",),
+        stop=("Write a lean4", "\n)"),
         few_shot=examples.LEAN,
         samples=10_000,
         temperature=0.5,
@@ -70,7 +70,7 @@ _ALL = (
         name="minif2f-rocq",
         title="MiniF2F in Rocq",
         help="The paper's settings for Lean on the Rocq statements: 10,000 samples at temperature 0.5, 200 tokens.",
-        verifier="rocq",
+        verifier="proof-rocq",
         # No paper used this; ours.
         template="{question}\nProof.\n",
         stop=("Qed.", "Admitted.", "Theorem", "Require"),
@@ -122,7 +122,7 @@ _ALL = (
         verifier="code-function",
         # Chen et al. 2021 (arXiv 2107.03374), section 3: the prompt is the function's signature and docstring, and
         # these strings end it.
-        template="{question}",
+        template="{question}\n",
         stop=("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
         samples=200,
         temperature=0.8,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from django.urls import reverse
 
 from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.kind import SamplingKind
+from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.run import run
 from jobs.models import Experiment
 from tests.engine.exchange import samples
@@ -94,3 +96,38 @@ def test_the_command_imports_for_a_member(team: Team, bob: User, vera: User, tmp
             call_command("import_samples", path, **more)
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("import_samples", tmp_path / "none.csv", team=team.name, owner=bob.email)
+
+
+# --- problems of known data sets
+
+
+GSM8K = b'[{"question": "1 + 1?", "answer": "so\\n#### 2"}, {"question": "2 + 2?", "answer": "#### 4"}]'
+
+
+def test_a_known_data_sets_own_file_can_be_uploaded(client: Client, team: Team) -> None:
+    file = SimpleUploadedFile("test.jsonl.gz", gzip.compress(GSM8K))
+    headers = {"Accept": "application/json"}
+    answer = client.post(
+        reverse("problem-set-upload", args=[team.code]), {"file": file, "task": "gsm8k"}, headers=headers
+    )
+    assert (answer.status_code, answer.json()["label"]) == (201, "test, 2 problems")
+    assert [one["answer"] for one in ProblemSet.objects.get().problems] == ["2", "4"]
+    wrong = SimpleUploadedFile("test.jsonl", b'{"question": "?"}')
+    answer = client.post(
+        reverse("problem-set-upload", args=[team.code]), {"file": wrong, "task": "gsm8k"}, headers=headers
+    )
+    assert answer.status_code == 422
+    assert "Row 1 is none of GSM8K" in answer.json()["error"]
+
+
+def test_the_command_makes_a_problem_set(team: Team, bob: User, tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "test.json"
+    path.write_bytes(GSM8K)
+    call_command("import_problems", "gsm8k", file=path, team=team.name, owner=bob.email, limit=1)
+    made = ProblemSet.objects.get()
+    assert (made.name, made.count, made.created_by) == ("GSM8K", 1, bob)
+    assert f"set/{made.code}" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="has a set called GSM8K already"):
+        call_command("import_problems", "gsm8k", file=path, team=team.name, owner=bob.email)
+    with pytest.raises(CommandError, match="no data set on the hub"):
+        call_command("import_problems", "minif2f-rocq", hub=True, team=team.name, owner=bob.email)

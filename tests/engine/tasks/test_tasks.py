@@ -24,7 +24,7 @@ SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 PUBLISHED = {
     "gsm8k": (10_000, 0.6, 1.0, 512, ["Q:", "Question:"]),
     "math": (10_000, 0.6, 1.0, 512, ["Problem:"]),
-    "minif2f-lean": (10_000, 0.5, 1.0, 200, ["Write a lean4"]),
+    "minif2f-lean": (10_000, 0.5, 1.0, 200, ["Write a lean4", "\n)"]),
     "code-contests": (10_000, 0.6, 0.95, 1024, None),
     "swe-bench-lite": (250, 1.6, 1.0, None, None),
     "humaneval": (200, 0.8, 0.95, None, ["\nclass", "\ndef", "\n#", "\nif", "\nprint"]),
