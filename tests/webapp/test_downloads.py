@@ -168,3 +168,17 @@ def test_what_was_exported_can_be_imported(make_experiment: Make, bob: User, tmp
         (one.problem.uid, one.verdict, one.answer, one.tokens) for one in made
     ]
     assert {one.text for one in again} == {one.body.text for one in made}
+
+
+def test_browsers_that_take_gzip_get_the_whole_file(make_experiment: Make, bob: User) -> None:
+    """A file of several pieces; packed piece by piece, browsers would show the first one alone."""
+    client = AsyncClient()
+    client.force_login(bob)
+    url = address(make_experiment(n=4, c=1), "report.html")
+
+    async def read() -> bytes:
+        answer = await client.get(url, headers={"Accept-Encoding": "gzip, br"})
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    body = async_to_sync(read)()
+    assert body.startswith(b"<!doctype html>") and body.endswith(b"</html>\n")
