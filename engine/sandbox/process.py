@@ -130,6 +130,8 @@ def wait(running: Sequence[Running], alive: Alive | None = None) -> list[Result]
     finally:
         os.close(pidfd)
         for each in running:
+            if each.ending == "exited" and each.process.poll() is None:
+                each.ending = "stopped"
             each.end()
     return [_result(each) for each in running]
 

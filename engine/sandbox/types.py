@@ -69,14 +69,14 @@ class Task:
         return Level.ISOLATED if self.files or self.limits.processes > 1 else Level.CONFINED
 
 
-Ending = Literal["exited", "timeout", "output", "memory"]
+Ending = Literal["exited", "timeout", "output", "memory", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a program ended. ``code`` is its exit status, negative for the signal that ended it."""
 
-    ending: Ending  # "exited" by itself, or stopped for exceeding a limit
+    ending: Ending  # by itself, for exceeding a limit, or "stopped" along with another program
     code: int
     stdout: bytes
     stderr: bytes

@@ -2,6 +2,19 @@
 
 from engine.verification.grader import Grader, grade_many
 from engine.verification.registry import VERIFIERS, get_verifier
-from engine.verification.types import Outcome, Verdict, Verifier
+from engine.verification.settings import Settings
+from engine.verification.types import Bench, Gold, Outcome, Unfit, Verdict, Verifier
 
-__all__ = ["VERIFIERS", "Grader", "Outcome", "Verdict", "Verifier", "get_verifier", "grade_many"]
+__all__ = [
+    "VERIFIERS",
+    "Bench",
+    "Gold",
+    "Grader",
+    "Outcome",
+    "Settings",
+    "Unfit",
+    "Verdict",
+    "Verifier",
+    "get_verifier",
+    "grade_many",
+]

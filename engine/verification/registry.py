@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from engine.verification.codefunction import FunctionVerifier
+from engine.verification.codestdio import StdioVerifier
 from engine.verification.gsm8k import Gsm8kVerifier
 from engine.verification.mathverify import MathVerifier
 from engine.verification.types import Verifier
 
-VERIFIERS: dict[str, Verifier] = {verifier.name: verifier for verifier in (Gsm8kVerifier(), MathVerifier())}
+VERIFIERS: dict[str, Verifier] = {
+    verifier.name: verifier for verifier in (Gsm8kVerifier(), MathVerifier(), StdioVerifier(), FunctionVerifier())
+}
 
 
 def get_verifier(name: str) -> Verifier:

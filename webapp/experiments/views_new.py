@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID
 
@@ -180,7 +181,7 @@ def _keep(request: HttpRequest, team: Team) -> tuple[ProblemSet | None, str]:
         problems = parse_bytes(file.read())
     except ProblemFormatError as error:
         return None, str(error)
-    records = [{"uid": one.uid, "question": one.question, "answer": one.answer} for one in problems]
+    records = [asdict(one) for one in problems]
     try:
         with transaction.atomic():
             made = ProblemSet.objects.create(

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.verification import VERIFIERS
+from engine.verification import VERIFIERS, Bench, Gold, Verdict
 
-grade = VERIFIERS["math-verify"].grade
+
+def grade(text: str, gold: str) -> Verdict:
+    return VERIFIERS["math-verify"].grade(text, Gold(gold), Bench())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,42 @@
+"""What tests of verifiers share: a level to run at, and the real data where it is present."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.sandbox.probe import examine
+from engine.sandbox.types import Level
+
+# Beside the checkout, or beside the folder it lies in.
+_PLACES = [folder / "shared" / "data" for folder in Path(__file__).resolve().parents[4:6]]
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Level:
+    found = examine()
+    if found.level == Level.NONE:
+        pytest.skip(f"no sandbox on this machine: {found.missing}")
+    return found.level
+
+
+@pytest.fixture(scope="session")
+def isolated(sandbox: Level) -> Level:
+    if sandbox < Level.ISOLATED:
+        pytest.skip(f"needs namespaces: {examine().missing}")
+    return sandbox
+
+
+def records(path: str) -> list[dict[str, Any]]:
+    """The records of a file of the shared data; skips where it is not there."""
+    file = next((place / path for place in _PLACES if (place / path).exists()), None)
+    if file is None:
+        pytest.skip(f"{path} of the shared data is not here")
+    text = file.read_text(encoding="utf-8")
+    loaded: list[dict[str, Any]] = (
+        [json.loads(line) for line in text.splitlines()] if path.endswith(".jsonl") else json.loads(text)
+    )
+    return loaded
