@@ -26,7 +26,7 @@ TYPE_CHECKING = False  # as type checkers read it; importing typing is slow too
 if TYPE_CHECKING:
     from engine.sandbox.types import Config
 
-HOME = "/tmp"
+HOME = "/sandbox"
 INSIDE_ID = 1000
 
 _NEW_MOUNTS, _NEW_CGROUP, _NEW_UTS, _NEW_IPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
@@ -66,6 +66,8 @@ def build_root(config: Config, machine: str) -> None:
     owner = config["user"] or INSIDE_ID
     _write_new(f"{_STAGE}/etc/passwd", f"sandbox:x:{owner}:{owner}::{HOME}:/bin/sh\n".encode())
     os.makedirs(_STAGE + HOME)
+    if not os.path.exists(f"{_STAGE}/tmp"):  # unless something below it is shown
+        os.symlink(HOME, f"{_STAGE}/tmp")
     options = f"size={config['disk']},nr_inodes=20k,mode=700,uid={owner},gid={owner}"
     mount("home", _STAGE + HOME, "tmpfs", MS_NOSUID | MS_NODEV, options)
     for name, content in config["files"].items():

@@ -245,6 +245,7 @@ def _config(task: Task, level: Level, user: int) -> Config:
         "env": {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": HOME if isolated else "/nonexistent",
+            "TMPDIR": HOME if isolated else "/nonexistent",
             "LANG": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": "1",
