@@ -1,7 +1,7 @@
 """The isolated program's world: namespaces and a file system that holds only what was listed."""
 
 # Importing pathlib would cost as much as putting up the whole fence.
-# ruff: noqa: PTH102, PTH103, PTH112, PTH120, PTH123, PTH211
+# ruff: noqa: PTH102, PTH103, PTH110, PTH112, PTH120, PTH123, PTH211
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ class FunctionVerifier:
     name = "code-function"
     title = "Python function, test code"
     help = "Calls the function from the problem's tests; program and tests run in sandboxes (HumanEval, MBPP)."
+    requires = ("entry_point", "asserts")
     isolated = False
 
     def essence(self, text: str) -> str:

@@ -36,6 +36,7 @@ class StdioVerifier:
     name = "code-stdio"
     title = "Python program, stdin/stdout tests"
     help = "Runs the program on each of the problem's tests in a sandbox and compares what it prints (CodeContests)."
+    requires = ("tests",)
     isolated = False
 
     def essence(self, text: str) -> str:

@@ -36,6 +36,7 @@ class CustomVerifier:
     name = "function"
     title = "Your own Python function"
     help = "Calls module:function from the operator's verifier folder in the sandbox, with the text and the problem."
+    requires: tuple[str, ...] = ()
     isolated = False
 
     def essence(self, text: str) -> None:
@@ -78,6 +79,7 @@ class EndpointVerifier:
     name = "endpoint"
     title = "Your own HTTP endpoint"
     help = "Posts the text and the problem as JSON to an address that the operator allows."
+    requires: tuple[str, ...] = ()
     isolated = False
 
     def essence(self, text: str) -> None:

@@ -22,6 +22,7 @@ class Gsm8kVerifier:
     name = "gsm8k"
     title = "GSM8K exact match (paper mode)"
     help = 'Takes the first number after "####" and compares it with the gold answer. Fast; for whole-number answers.'
+    requires = ("answer",)
     isolated = False
 
     def essence(self, text: str) -> None:

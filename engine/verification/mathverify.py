@@ -32,6 +32,7 @@ class MathVerifier:
     name = "math-verify"
     title = "math-verify (symbolic)"
     help = "Finds the final answer (boxed, after ####, or the last one) and compares it as mathematics: 1/2 equals 0.5."
+    requires = ("answer",)
     isolated = True
 
     def essence(self, text: str) -> None:

@@ -38,6 +38,7 @@ class LeanVerifier:
     name = "proof-lean"
     title = "Lean 4 proof (Kimina server)"
     help = "Puts the model's tactics under the problem's statement and has the operator's Lean server check them."
+    requires = ("statement",)
     isolated = False
 
     def essence(self, text: str) -> str:

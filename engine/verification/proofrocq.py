@@ -48,6 +48,7 @@ class RocqVerifier:
     name = "proof-rocq"
     title = "Rocq proof"
     help = "Puts the model's tactics under the problem's statement and has coqc check them, axioms included (miniF2F)."
+    requires = ("statement",)
     isolated = False
 
     def essence(self, text: str) -> str:

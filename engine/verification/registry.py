@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from engine.verification.codefunction import FunctionVerifier
 from engine.verification.codestdio import StdioVerifier
 from engine.verification.custom import CustomVerifier, EndpointVerifier
@@ -25,9 +28,18 @@ VERIFIERS: dict[str, Verifier] = {
     )
 }
 
+# These ask something that the experiment names.
+NEED_TARGET = frozenset({CustomVerifier.name, EndpointVerifier.name})
+
 
 def get_verifier(name: str) -> Verifier:
     """The verifier called ``name``; KeyError lists the names there are."""
     if name not in VERIFIERS:
         raise KeyError(f"no verifier is called {name!r}; there are: {', '.join(VERIFIERS)}")
     return VERIFIERS[name]
+
+
+def fits(name: str, answer: str, checks: Mapping[str, Any]) -> bool:
+    """Whether a problem has what the verifier called ``name`` needs."""
+    requires = get_verifier(name).requires
+    return not requires or any(answer if key == "answer" else key in checks for key in requires)

@@ -98,6 +98,10 @@ class Verifier(Protocol):
     def help(self) -> str: ...
 
     @property
+    def requires(self) -> tuple[str, ...]:
+        """Names of which a problem must have one: "answer", or a key of its checks. Empty: any problem will do."""
+
+    @property
     def isolated(self) -> bool:
         """True: evaluates hostile text in Python, so that it runs in a killable process of its own."""
 
