@@ -114,7 +114,7 @@ class ThisWorker:
 def _show_sandbox() -> None:
     """Say at start how well this worker can fence programs in, not when the first one is refused."""
     found = examine()
-    log = logger.info if found.level >= Level[settings.VERIFICATION["minimum"].upper()] else logger.warning
+    log = logger.info if found.level >= Level[str(settings.VERIFICATION["minimum"]).upper()] else logger.warning
     log("sandbox: %s (%s)%s", found.level.label, found.layers, f"; {found.missing}" if found.missing else "")
 
 

@@ -10,6 +10,7 @@ from engine.verification.codestdio import StdioVerifier
 from engine.verification.custom import CustomVerifier, EndpointVerifier
 from engine.verification.gsm8k import Gsm8kVerifier
 from engine.verification.mathverify import MathVerifier
+from engine.verification.patch import HarnessVerifier, PatchVerifier
 from engine.verification.prooflean import LeanVerifier
 from engine.verification.proofrocq import RocqVerifier
 from engine.verification.types import Verifier
@@ -23,6 +24,8 @@ VERIFIERS: dict[str, Verifier] = {
         FunctionVerifier(),
         RocqVerifier(),
         LeanVerifier(),
+        PatchVerifier(),
+        HarnessVerifier(),
         CustomVerifier(),
         EndpointVerifier(),
     )

@@ -84,10 +84,11 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
 
 def verifier_settings(spec: SamplingSpec) -> Settings:
     """The experiment's limits together with what the operator allows."""
+    operators: dict[str, Any] = dict(settings.VERIFICATION)
     return Settings(
         seconds=spec.grade_seconds,
         memory_mb=spec.grade_memory,
         repeats=spec.grade_repeats,
         target=spec.grade_target,
-        **settings.VERIFICATION,
+        **operators,
     )
