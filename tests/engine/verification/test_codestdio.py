@@ -150,8 +150,8 @@ def test_no_output_breaks_the_comparison(printed: str, expected: str) -> None:
 
 
 def test_the_reference_solutions_of_codecontests_pass() -> None:
-    """CANOPY_REAL_DATA=100 for all of them (minutes)."""
-    wanted = int(os.environ.get("CANOPY_REAL_DATA", "3"))
+    """REAL_DATA=100 for all of them (minutes)."""
+    wanted = int(os.environ.get("REAL_DATA", "3"))
     lines = "\n".join(map(json.dumps, records("codecontests/problems-100.jsonl")[:wanted]))
     problems = parse_jsonl(lines)
     items = [(problem.checks["solution"], Gold(problem.answer, problem.checks)) for problem in problems]
