@@ -13,9 +13,12 @@ from contextlib import suppress
 from typing import Any
 
 from celery import signals
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from engine.sandbox.probe import examine
+from engine.sandbox.types import Level
 from jobs import dispatch, leases
 from jobs.announcer import announcer
 from jobs.devices import device_name
@@ -48,6 +51,8 @@ class ThisWorker:
         reaped = leases.reap(self.name)
         if reaped:
             logger.warning("%d shard(s) of the last run of %s are queued again", reaped, self.name)
+        if self.queue == Queue.CPU:
+            _show_sandbox()
         self._write_row(device=device_name(self.queue), started_at=timezone.now())
         connection.close()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
@@ -104,6 +109,13 @@ class ThisWorker:
         # The row may have been removed as stale while this machine slept; then it comes back with its device.
         if not Worker.objects.filter(name=self.name).update(**values):
             Worker.objects.create(name=self.name, **{"device": device_name(self.queue), **values})
+
+
+def _show_sandbox() -> None:
+    """Say at start how well this worker can fence programs in, not when the first one is refused."""
+    found = examine()
+    log = logger.info if found.level >= Level[str(settings.VERIFICATION["minimum"]).upper()] else logger.warning
+    log("sandbox: %s (%s)%s", found.level.label, found.layers, f"; {found.missing}" if found.missing else "")
 
 
 def _refuse_second(name: str) -> None:

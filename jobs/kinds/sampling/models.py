@@ -46,7 +46,8 @@ class Problem(models.Model):
     index = models.PositiveIntegerField()
     uid = models.CharField(max_length=100)
     question = models.TextField()
-    answer = models.TextField()
+    answer = models.TextField(blank=True)
+    checks = models.JSONField(default=dict)  # what verifiers need besides the answer: see engine.problem_checks
     n = models.PositiveIntegerField(default=0)  # graded samples: correct, wrong, error or timeout
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
@@ -90,6 +91,7 @@ class Sample(models.Model):
     canonical = models.CharField(max_length=200, blank=True)  # equal answers share it
     reason = models.CharField(max_length=200, blank=True)
     grade_seconds = models.FloatField(null=True, blank=True)
+    level = models.CharField(max_length=10, blank=True)  # of the sandbox that ran it; empty when nothing was run
     created_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[models.Manager[Sample]] = models.Manager()

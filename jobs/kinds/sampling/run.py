@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.sampling import Request, Sample, SamplingParams, StepStats, render_prompts
-from engine.verification import Grader
+from engine.verification import Gold, Grader, Settings
 from jobs.kinds.base import Context
 from jobs.kinds.sampling.export import write_tables
 from jobs.kinds.sampling.hosted import generate_hosted
@@ -128,8 +128,9 @@ def grade(job: dict[str, Any], context: Context) -> None:
     """Grade a shard's ungraded samples, a row for each. The grader's child process stays warm between shards."""
     done = job["done"]
     context.progress(done)
-    items = [(item["text"], item["gold"]) for item in job["items"]]
-    verdicts = _grader.grade(job["verifier"], items, alive=context.alive)
+    golds = {index: Gold(**gold) for index, gold in job["golds"].items()}
+    items = [(item["text"], golds[str(item["problem"])]) for item in job["items"]]
+    verdicts = _grader.grade(job["verifier"], items, Settings.of_job(job["settings"]), context.alive)
     for item, verdict in zip(job["items"], verdicts, strict=False):
         if context.cancelled:
             return

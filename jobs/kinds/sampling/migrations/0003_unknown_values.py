@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Imported results and hosted models do not tell every seed, length and log-probability; endpoints count prompts."""
 
-    dependencies = [("sampling", "0001_initial")]
+    dependencies = [("sampling", "0002_verification")]
 
     operations = [
         migrations.AddField("problem", "prompt_tokens", models.PositiveBigIntegerField(default=0)),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.sampling import ModelError, StepStats
+from engine.verification import Settings
 from jobs.kinds.sampling import run as runner
 from jobs.kinds.sampling.run import Speedometer, run
 from tests.jobs.kinds.sampling.fake_context import FakeContext
@@ -34,6 +35,17 @@ def job(model_dir: Path, missing: dict[int, list[int]], done: int = 0) -> dict[s
             "few_shot": [["1+1", "2"]],
         },
         "problems": [{"index": i, "question": f"{i} + 1?", "missing": indices} for i, indices in missing.items()],
+    }
+
+
+def grade_job(texts: list[str], done: int = 0, **changes: Any) -> dict[str, Any]:
+    return {
+        "done": done,
+        "verifier": "gsm8k",
+        "settings": Settings().as_job(),
+        "golds": {"5": {"answer": "4", "checks": {}}},
+        "items": [{"sample": number, "text": text, "problem": 5} for number, text in enumerate(texts)],
+        **changes,
     }
 
 
@@ -97,16 +109,14 @@ def test_speed_is_reported_about_once_a_second(monkeypatch: pytest.MonkeyPatch) 
 
 def test_grade_reports_a_verdict_for_each_sample() -> None:
     context = FakeContext()
-    items = [{"sample": 7, "text": "#### 4", "gold": "4"}, {"sample": 9, "text": "dunno", "gold": "4"}]
-    run("grade", {"done": 3, "verifier": "gsm8k", "items": items}, context)
-    assert [(row["sample"], row["outcome"]) for row in context.rows] == [(7, "correct"), (9, "wrong")]
+    run("grade", grade_job(["#### 4", "dunno"], done=3), context)
+    assert [(row["sample"], row["outcome"]) for row in context.rows] == [(0, "correct"), (1, "wrong")]
     assert context.done == 5
 
 
 def test_grade_stops_when_cancelled() -> None:
     context = FakeContext(cancel_after=1)
-    items = [{"sample": i, "text": "#### 4", "gold": "4"} for i in range(5)]
-    run("grade", {"done": 0, "verifier": "gsm8k", "items": items}, context)
+    run("grade", grade_job(["#### 4"] * 5), context)
     assert len(context.rows) == 1
 
 
