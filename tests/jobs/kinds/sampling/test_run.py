@@ -91,7 +91,7 @@ def test_speed_is_reported_about_once_a_second(monkeypatch: pytest.MonkeyPatch) 
     speed = Speedometer(context)
     for _ in range(30):
         now += 0.125
-        speed.step(StepStats(new_tokens=10, prefill_tokens=0, batch=10, kv_tokens=0, waiting=0))
+        speed.step(StepStats(new_tokens=10, prefill_tokens=0, batch=10, kv_tokens=30, path_tokens=60, kv_budget=120, waiting=0))
     assert context.metrics == [("tokens_per_second", 80.0)] * 3
 
 
