@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from engine.sampling.attention import TreeModel
-from engine.sampling.memory import free_kv_tokens
+from engine.sampling.memory import BATCH_CPU, BATCH_GPU, free_kv_tokens
 from engine.sampling.model import Model
 from engine.sampling.nodes import Root, compute_root
 from engine.sampling.pool import KVPool
@@ -15,8 +15,6 @@ from engine.sampling.run import Run
 from engine.sampling.sampler import Sampler
 from engine.sampling.scheduler import Limits
 from engine.sampling.types import Request, Sample, SamplingParams, StepStats
-
-_BATCH_CPU, _BATCH_GPU = 64, 256
 
 
 class Engine:
@@ -31,7 +29,7 @@ class Engine:
         self._model = model
         self._tree = TreeModel(model.module)
         self._sampler = Sampler(model.shape.vocabulary, device)
-        self._max_batch = max_batch or (_BATCH_GPU if device.type == "cuda" else _BATCH_CPU)
+        self._max_batch = max_batch or (BATCH_GPU if device.type == "cuda" else BATCH_CPU)
         self._budget = kv_budget_tokens or free_kv_tokens(device, model.kv_bytes_per_token)
         self._root = Root()
         self._pools: tuple[KVPool, KVPool] | None = None

@@ -172,7 +172,7 @@ def test_deltas_merge(chromium: Browser) -> None:
         return {
             "after": after, "seq": seq, "status": "running", "artifacts": [],
             "log": [{"seq": each, "text": str(each)} for each in log],
-            "metrics": {"speed": [[each, 1.0] for each in points]},
+            "metrics": {"width": 2, "series": {"speed": [[each, float(seq)] for each in points]}},
             "kind": {"problems": problems, "drawn": seq},
         }  # fmt: skip
 
@@ -181,9 +181,13 @@ def test_deltas_merge(chromium: Browser) -> None:
     merged = merge(start, news)
     assert [row[:2] for row in merged["kind"]["problems"]] == [[0, 1], [1, 2], [2, 1]]
     assert [line["seq"] for line in merged["log"]] == [1, 3, 4, 5]
-    assert merged["metrics"]["speed"] == [[10, 1.0], [20, 1.0], [30, 1.0]]
+    assert merged["metrics"] == {"width": 2, "series": {"speed": [[10, 3.0], [20, 5.0], [30, 5.0]]}}
     assert (merged["seq"], merged["kind"]["drawn"]) == (5, 5)
     assert merge(merged, news) == merged
     assert merge(merged, start) == merged
+    nothing = merge(merged, make(5, 6, [], [], []) | {"metrics": {"width": 0, "series": {}}})
+    assert nothing["metrics"] == merged["metrics"]
+    wider = merge(merged, make(5, 6, [], [], []) | {"metrics": {"width": 4, "series": {"speed": [[0, 4.0]]}}})
+    assert wider["metrics"] == {"width": 4, "series": {"speed": [[0, 4.0]]}}
     assert merge(start, make(4, 6, [], [], [])) is None
     page.close()

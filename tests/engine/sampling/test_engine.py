@@ -64,7 +64,7 @@ def test_the_budget_is_kept(llama: Model) -> None:
 
 
 def test_what_sharing_saves_is_counted(llama: Model) -> None:
-    """Two problems of three samples: each path holds root, prompt and its own tokens; the tree holds shared ones once."""
+    """Two problems of three samples: a path holds root, prompt and own tokens; the tree holds shared ones once."""
     steps: list[StepStats] = []
     wanted = [Request(0, tuple(range(50, 57)), (0, 1, 2)), Request(1, tuple(range(60, 64)), (0, 1, 2))]
     greedy = SamplingParams(temperature=0.0, max_tokens=4)
