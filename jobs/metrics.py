@@ -51,11 +51,12 @@ def write(experiment_id: int, seq: int, reports: Iterable[Report]) -> None:
     for span in new:
         if span.start in known:
             add(known[span.start], span)
-    _store(experiment_id, seq, [span for span in new if span.start not in known])
+    fresh = [span for span in new if span.start not in known]
+    _store(experiment_id, seq, fresh)
     for span in known.values():
         span.seq = seq
     MetricSpan.objects.bulk_update(known.values(), ["seq", "since", "until", "totals"])
-    if spans.count() > MOST_SPANS:
+    if fresh and spans.count() > MOST_SPANS:
         wider = widen(list(spans.order_by("start")))
         spans.delete()
         _store(experiment_id, seq, wider)

@@ -148,8 +148,9 @@ def test_estimate_uses_what_earlier_runs_measured(
     rows = {label: (value, known) for label, value, known in told["rows"]}
     assert rows["Tokens drawn"] == ("about 1.02k", "measured")  # 32 samples of 32 tokens
     # 1,024 tokens and some of the prompts at 100 a second
-    assert rows["Run time"] == ("about 10 s", "on one worker, at a measured speed")
-    assert "your team's 1 earlier run" in told["note"] and "100 tokens a second" in told["note"]
+    assert rows["Run time"] == ("about 10 s", "on one worker, at that speed")
+    assert rows["Speed"] == ("100 tokens a second", "measured, of one worker")
+    assert "your team's 1 earlier run" in told["note"]
 
 
 def test_estimate_of_a_wrong_form_says_where(as_user: SignIn, bob: User, url: str) -> None:

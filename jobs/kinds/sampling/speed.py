@@ -8,6 +8,8 @@ from engine.sampling import StepStats
 from jobs.kinds.base import Context
 
 TOKENS_PER_SECOND = "tokens_per_second"
+_GAUGES = ("batch", "kv_tokens", "path_tokens", "kv_budget")  # fields of StepStats
+ENGINE_METRICS = (TOKENS_PER_SECOND, *_GAUGES)
 _REPORT_SECONDS = 1.0
 
 
@@ -23,7 +25,7 @@ class Speedometer:
 
     @staticmethod
     def _nothing() -> dict[str, float]:
-        return dict.fromkeys((TOKENS_PER_SECOND, "batch", "kv_tokens", "path_tokens", "kv_budget"), 0.0)
+        return dict.fromkeys(ENGINE_METRICS, 0.0)
 
     def step(self, stats: StepStats) -> None:
         """Count a step that has just ended."""
@@ -31,7 +33,7 @@ class Speedometer:
         now = time.monotonic()
         seconds, self._stepped = now - self._stepped, now
         self._sums[TOKENS_PER_SECOND] += stats.new_tokens
-        for name in ("batch", "kv_tokens", "path_tokens", "kv_budget"):
+        for name in _GAUGES:
             self._sums[name] += getattr(stats, name) * seconds
         if now - self._reported >= _REPORT_SECONDS:
             self.report()

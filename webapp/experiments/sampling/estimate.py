@@ -24,6 +24,7 @@ from jobs.models import Experiment, MetricSpan, Queue
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
 from webapp.experiments.kind_forms import EstimateRow as Row
+from webapp.templatetags.experiments import duration, size
 
 EARLIER_RUNS = 5
 MOST_DEVICES = 3
@@ -92,7 +93,7 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
         Row("Weights", size(told.weight_bytes), SIZES),
         Row("Keys and values", f"{size(shape.kv_bytes_per_token)} a token", SIZES),
         *_fits(spec, shape, len(problems), lengths),
-        _run_time(told.seconds, exact=share is not None),
+        *_speed(measured, told.seconds),
     ]
     return Estimate(rows, _note(measured))
 
@@ -192,14 +193,14 @@ def _lengths(spec: SamplingSpec, problems: list[Problem]) -> Lengths:
     )
 
 
-def _run_time(seconds: float | None, *, exact: bool) -> Row:
-    from webapp.templatetags.experiments import duration
-
-    if seconds is None:
-        return Row("Run time", "not known yet")
-    return Row(
-        "Run time", f"{'about' if exact else 'at most'} {duration(seconds)}", "on one worker, at a measured speed"
-    )
+def _speed(measured: Measured, seconds: float | None) -> list[Row]:
+    if measured.tokens_per_second is None or seconds is None:
+        return [Row("Run time", "not known yet")]
+    word = "about" if measured.mean_tokens else "at most"
+    return [
+        Row("Speed", f"{measured.tokens_per_second:,.0f} tokens a second", "measured, of one worker"),
+        Row("Run time", f"{word} {duration(max(1.0, seconds))}", "on one worker, at that speed"),
+    ]
 
 
 def _note(measured: Measured) -> str:
@@ -207,7 +208,7 @@ def _note(measured: Measured) -> str:
         return "This model has not run here yet, so its speed is unknown. Try the first look to find out."
     runs = f"{measured.runs} earlier run{'s' if measured.runs > 1 else ''}"
     whose = "your team's" if measured.own_team else "other teams'"
-    return f"From {whose} {runs} of this model: {measured.tokens_per_second:,.0f} tokens a second on one worker."
+    return f"Measured in {whose} {runs} of this model."
 
 
 def compact(number: float) -> str:
@@ -216,10 +217,3 @@ def compact(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g}{letter}"
     return f"{number:.0f}"
-
-
-def size(n_bytes: int) -> str:
-    """Bytes as ``46 kB``, ``270 MB`` or ``1.4 GB`` (decimal units)."""
-    if n_bytes < 1e6:
-        return f"{max(1, round(n_bytes / 1e3))} kB"
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{round(n_bytes / 1e6)} MB"
