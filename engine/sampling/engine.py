@@ -14,6 +14,7 @@ from engine.sampling.pool import KVPool
 from engine.sampling.run import Run
 from engine.sampling.sampler import Sampler
 from engine.sampling.scheduler import Limits
+from engine.sampling.shape import BYTES_PER_VALUE
 from engine.sampling.types import Request, Sample, SamplingParams, StepStats
 
 
@@ -30,7 +31,7 @@ class Engine:
         self._tree = TreeModel(model.module)
         self._sampler = Sampler(model.shape.vocabulary, device)
         self._max_batch = max_batch or (BATCH_GPU if device.type == "cuda" else BATCH_CPU)
-        self._budget = kv_budget_tokens or free_kv_tokens(device, model.kv_bytes_per_token)
+        self._budget = kv_budget_tokens or free_kv_tokens(device, model.shape) * BYTES_PER_VALUE // model.dtype.itemsize
         self._root = Root()
         self._pools: tuple[KVPool, KVPool] | None = None
 

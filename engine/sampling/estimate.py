@@ -80,9 +80,9 @@ def fit(
     """The largest batch of `samples` samples of each of `problems` problems on a device that nobody else uses.
 
     The engine's own memory model: its share of what the weights leave free, and samples admitted problem by problem,
-    each at the cost of all its tokens. memory_bytes: of the device.
+    each at the cost of all its tokens; answers that end earlier leave room for more. memory_bytes: of the device.
     """
-    budget = kv_tokens_in(memory_bytes - shape.weight_bytes, shape.kv_bytes_per_token, on_gpu=on_gpu)
+    budget = kv_tokens_in(memory_bytes - shape.weight_bytes, shape, on_gpu=on_gpu)
     most = min(problems * samples, BATCH_GPU if on_gpu else BATCH_CPU)
     room = budget - root_tokens
     full = max(0, room // (prompt_tokens + samples * max_tokens))  # problems with all their samples
