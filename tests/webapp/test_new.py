@@ -170,30 +170,33 @@ def test_estimate_never_waits_for_a_download(
     assert ["Memory", "not known yet", ""] in told["rows"]
 
 
-def gpu_worker(name: str, device: str, gib: int, **more: Any) -> None:
-    told = {"name": device, "is_gpu": True, "memory_used": 0, "memory_total": gib * 2**30} | more
+def gpu_worker(name: str, device: str, memory: float) -> None:
+    told = {"name": device, "is_gpu": True, "memory_used": 0, "memory_total": int(memory)}
     told |= {"utilisation": None, "temperature": None}
     Worker.objects.create(name=name, queue="gpu", host="birch", device=device, pid=1, processors=[told])
 
 
 def test_estimate_says_what_fits_on_the_workers_that_are_there(as_user: SignIn, bob: User, url: str) -> None:
-    gpu_worker("gpu0@birch", "NVIDIA H200", 140)
-    gpu_worker("gpu1@birch", "NVIDIA H200", 140)
-    gpu_worker("gpu0@old", "Small card", 1)
+    gpu_worker("gpu0@birch", "NVIDIA H200", 150e9)
+    gpu_worker("gpu1@birch", "NVIDIA H200", 150e9)
+    gpu_worker("gpu0@old", "Small card", 6e9)
     Worker.objects.create(name="gpu@silent", queue="gpu", host="h", device="CPU", pid=1, processors=[])
 
-    def fits(**change: str) -> list[list[str]]:
-        return [row[1:] for row in estimate(as_user(bob), url, **change)["rows"] if row[0] == "Answers at once"]
+    def fits(**change: str) -> dict[str, str]:
+        rows = estimate(as_user(bob), url, **change)["rows"]
+        return {known: value for label, value, known in rows if label == "Answers at once"}
 
     # 4 problems of 8 samples are one call of the engine: 32 answers of 64 tokens beside 269 MB of weights.
-    assert fits() == [["32, in 317 MB of 150.3 GB", "on NVIDIA H200"], ["32, in 317 MB of 1.1 GB", "on Small card"]]
-    # Answers of 4,096 tokens need 94 MB each: 256 in a large memory, some in a small one.
-    large, small = fits(samples="1000", max_tokens="4096")
-    assert large[0].startswith("256, in ")
-    assert small[0].startswith("7, in ")
-    assert fits(max_tokens="32768")[1] == ["none fits in its 1.1 GB", "on Small card"]
-    Worker.objects.filter(name="gpu0@old").update(processors=[{"name": "Tiny", "is_gpu": True, "memory_total": 1000}])
-    assert fits()[1] == ["none: the weights are larger than its 1 kB", "on Tiny"]
+    assert fits() == {"on NVIDIA H200": "32, in 317 MB of 150.0 GB", "on Small card": "32, in 317 MB of 6.0 GB"}
+    # Answers of 32,768 tokens need 755 MB each.
+    told = fits(samples="1000", max_tokens="32768")
+    large, small = (int(told[device].split(",")[0]) for device in ("on NVIDIA H200", "on Small card"))
+    assert 100 < large < 150e9 / 755e6 and 2 <= small < 6e9 / 755e6
+    Worker.objects.all().delete()
+    gpu_worker("gpu0@old", "Tiny", 275e6)
+    assert fits(max_tokens="32768") == {"on Tiny": "none fits in its 275 MB"}
+    Worker.objects.update(processors=[{"name": "Tiny", "is_gpu": True, "memory_total": 1000}])
+    assert fits() == {"on Tiny": "none: the weights are larger than its 1 kB"}
 
 
 # --- problem sets
