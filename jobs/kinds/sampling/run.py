@@ -74,8 +74,6 @@ def _draw(
 ) -> Iterator[Sample]:
     """Every requested sample. When the device runs out of memory, a smaller budget draws what is still missing: a
     sample that was cut off meets the same noise again, so nothing is lost and nothing comes twice."""
-    from torch import OutOfMemoryError  # not at the top: grading shards need no torch
-
     missing = {request.problem: dict.fromkeys(request.indices) for request in requests}
     for shrinks in count():
         left = [replace(request, indices=tuple(missing[request.problem])) for request in requests]
@@ -85,8 +83,9 @@ def _draw(
                 del missing[sample.problem][sample.index]
                 yield sample
             return
-        except OutOfMemoryError:
-            if shrinks == _MOST_SHRINKS:
+        except RuntimeError as error:
+            # torch.OutOfMemoryError, or what CUDA says when a graph or a library asked for the memory.
+            if "out of memory" not in str(error) or shrinks == _MOST_SHRINKS:
                 raise
         finally:
             speed.report()

@@ -125,8 +125,8 @@ def drawn(context: FakeContext) -> list[tuple[int, int, int, str]]:
 class RunsOut:
     """Replaces Engine.generate: the first ``times`` calls run out of memory after ``after`` samples."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int, after: int = 0) -> None:
-        self.times, self.after = times, after
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int, after: int = 0) -> None:
+        self.error, self.times, self.after = error, times, after
         self.asked: list[int] = []
         self.generate = Engine.generate
         monkeypatch.setattr(Engine, "generate", lambda *args, **kwargs: self(*args, **kwargs))
@@ -139,15 +139,21 @@ class RunsOut:
             return
         for _ in range(self.after):
             yield next(samples)
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        raise self.error
 
 
-def test_out_of_memory_shrinks_the_budget_and_goes_on(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, RuntimeError("CUDA error: out of memory")], ids=["torch", "cuda"])
+def test_out_of_memory_shrinks_the_budget_and_goes_on(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     wanted = FakeContext()
     run("generate", job(model_dir, {0: [0, 1, 2], 1: [0, 1]}), wanted)
     assert runner._warm is not None
     engine, before = runner._warm.engine, runner._warm.engine.kv_budget
-    out = RunsOut(monkeypatch, times=2, after=2)
+    out = RunsOut(monkeypatch, error, times=2, after=2)
     context = FakeContext()
     run("generate", job(model_dir, {0: [0, 1, 2], 1: [0, 1]}), context)
     assert out.asked == [5, 3, 1], "each try asks for what is missing, no more"
@@ -162,11 +168,21 @@ def test_out_of_memory_shrinks_the_budget_and_goes_on(model_dir: Path, monkeypat
 
 def test_out_of_memory_that_no_budget_cures_fails_the_shard(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("generate", job(model_dir, {0: [0]}), FakeContext())
-    out = RunsOut(monkeypatch, times=100)
+    out = RunsOut(monkeypatch, OUT_OF_MEMORY, times=100)
     monkeypatch.setattr(Engine, "shrink", lambda engine: engine.kv_budget)
     with pytest.raises(torch.OutOfMemoryError):
         run("generate", job(model_dir, {0: [0]}), FakeContext())
     assert len(out.asked) == 9
+
+
+def test_any_other_error_of_the_engine_fails_the_shard_at_once(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = RunsOut(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"), times=100)
+    context = FakeContext()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run("generate", job(model_dir, {0: [0]}), context)
+    assert len(out.asked) == 1 and not context.levels.count("warning")
 
 
 def test_grade_reports_a_verdict_for_each_sample() -> None:
