@@ -79,5 +79,7 @@ class StepStats:
     new_tokens: int  # drawn, over all samples
     prefill_tokens: int  # prompt tokens computed
     batch: int  # samples that took part
-    kv_tokens: int  # tokens whose keys and values are held
+    kv_tokens: int  # tokens whose keys and values are held, each shared one once
+    path_tokens: int  # tokens that the samples running now would hold if nothing were shared
+    kv_budget: int  # tokens whose keys and values fit
     waiting: int  # samples not yet admitted
