@@ -11,6 +11,8 @@ rows need one pass more, and nothing is ever sorted.
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -18,10 +20,22 @@ from torch import Tensor
 
 from kernels.sampling import noise
 
-# One warp walks its chunk in tiles: its reductions need no barrier. Enough chunks to fill a GPU, and long ones
-# otherwise, because the noise is computed only for tiles that may hold a new best.
-_TILE, _CHUNKS, _PROGRAMS = 512, (16384, 8192, 4096, 2048), 8192
-_ROW_TILE, _ROW_WARPS = 4096, 8
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How the work is cut, for Hopper GPUs and reasonable elsewhere. Which token wins does not depend on it.
+
+    One warp walks its chunk of a row in tiles, and its reductions need no barrier. Chunks are the longest that still
+    give `programs` programs, because the longer the chunk the seldomer a tile holds a new best.
+    """
+
+    tile: int = 512
+    warps: int = 1
+    chunks: tuple[int, ...] = (16384, 8192, 4096, 2048)
+    programs: int = 8192
+    row_tile: int = 4096
+    row_warps: int = 8
+
 
 _GAMMA = tl.constexpr(noise.GAMMA)
 _MIX_A = tl.constexpr(noise.MIX_A)
@@ -42,14 +56,14 @@ def draw(
     filtered: bool,
     greedy: bool,
     token_words: Tensor,
-    chunk: int | None = None,
+    blocks: Blocks = Blocks(),
 ) -> tuple[Tensor, Tensor]:
-    """See `kernels.sampling.draw`. chunk: tokens of a row that one program scans; the result hardly depends on it."""
+    """See `kernels.sampling.draw`."""
     rows, vocabulary = logits.shape
     if logits.stride(1) != 1:
         raise ValueError("draw needs rows of logits whose elements are adjacent")
-    if chunk is None:
-        chunk = next((c for c in _CHUNKS if rows * triton.cdiv(vocabulary, c) >= _PROGRAMS), _CHUNKS[-1])
+    fine = (chunk for chunk in blocks.chunks if rows * triton.cdiv(vocabulary, chunk) >= blocks.programs)
+    chunk = next(fine, blocks.chunks[-1])
     chunks = triton.cdiv(vocabulary, chunk)
     device = logits.device
     found = torch.empty(4, rows, chunks, dtype=torch.float32, device=device)
@@ -59,7 +73,9 @@ def draw(
     if rows:
         row = (logits, logits.stride(0), vocabulary, token_words, keys, positions, settings)
         flags = {"GREEDY": greedy, "FILTERED": filtered and not greedy}
-        _scan[(rows, chunks)](*row, found, winners, rows * chunks, CHUNK=chunk, TILE=_TILE, **flags, num_warps=1)
+        _scan[(rows, chunks)](
+            *row, found, winners, rows * chunks, CHUNK=chunk, TILE=blocks.tile, **flags, num_warps=blocks.warps
+        )
         _settle[(rows,)](
             *row,
             found,
@@ -69,9 +85,9 @@ def draw(
             logprobs,
             chunks,
             CHUNKS=triton.next_power_of_2(chunks),
-            TILE=_ROW_TILE,
+            TILE=blocks.row_tile,
             **flags,
-            num_warps=_ROW_WARPS,
+            num_warps=blocks.row_warps,
         )
     return tokens, logprobs
 
