@@ -117,7 +117,7 @@ def _scan(
     start = tl.program_id(1) * CHUNK
     stop = tl.minimum(start + CHUNK, vocabulary)
     line = logits_ptr + row * stride
-    inverse = 1.0 / tl.load(settings_ptr)
+    inverse = tl.div_rn(1.0, tl.load(settings_ptr))
     low, odd = _position_words(tl.load(keys_ptr + row), tl.load(positions_ptr + row))
     peak = -_INFINITY
     total = 0.0
@@ -182,7 +182,7 @@ def _settle(
     _, at = tl.max(bests, 0, return_indices=True)
     token = tl.load(winners_ptr + row * chunks + at)
     if not GREEDY:
-        inverse = 1.0 / tl.load(settings_ptr)
+        inverse = tl.div_rn(1.0, tl.load(settings_ptr))
         min_p = tl.load(settings_ptr + 3)
         low, odd = _position_words(tl.load(keys_ptr + row), tl.load(positions_ptr + row))
         # p >= min_p * max p, in logits.
