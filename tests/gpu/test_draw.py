@@ -8,6 +8,7 @@ import torch
 from kernels.sampling import draw
 from tests.kernels.sampling import checks
 from tests.kernels.sampling.checks import ALL_SETTINGS, Case, Settings
+from tests.kernels.sampling.noise_kernel import check_noise
 
 pytestmark = [
     pytest.mark.gpu,
@@ -15,6 +16,10 @@ pytestmark = [
 ]
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 MIXED = Settings(temperature=0.7, top_p=0.95, top_k=40, min_p=0.01)
+
+
+def test_noise() -> None:
+    check_noise("cuda", 200, 128_256)
 
 
 @pytest.mark.parametrize("chosen", ALL_SETTINGS, ids=str)
