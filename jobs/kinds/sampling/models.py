@@ -85,6 +85,7 @@ class Sample(models.Model):
     tokens = models.PositiveIntegerField(null=True, blank=True)
     # sum over the answer's tokens at temperature 1, before any filter
     logprob = models.FloatField(null=True, blank=True)
+    score = models.FloatField(null=True, blank=True)  # of a reward model; higher is better
     finish = models.CharField(max_length=10, blank=True)
     verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
     answer = models.CharField(max_length=200, blank=True)  # as extracted from the text

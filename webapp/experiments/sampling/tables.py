@@ -21,7 +21,7 @@ from jobs.models import Experiment
 ROWS = 1_000  # read at a time
 SAMPLE_FIELDS = (
     "pk", "problem_uid", "problem_index", "index", "seed", "text", "answer", "canonical", "verdict", "reason",
-    "tokens", "logprob", "finish", "grade_seconds",
+    "tokens", "logprob", "score", "finish", "grade_seconds",
 )  # fmt: skip
 
 

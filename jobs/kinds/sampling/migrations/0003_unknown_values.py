@@ -7,6 +7,7 @@ class Migration(migrations.Migration):
     dependencies = [("sampling", "0002_verification")]
 
     operations = [
+        migrations.AddField("sample", "score", models.FloatField(blank=True, null=True)),
         migrations.AddField("problem", "prompt_tokens", models.PositiveBigIntegerField(default=0)),
         migrations.AlterField("sample", "seed", models.BigIntegerField(blank=True, null=True)),
         migrations.AlterField("sample", "tokens", models.PositiveIntegerField(blank=True, null=True)),
