@@ -78,10 +78,10 @@ class Params:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer. ``logprob``: the sum over its tokens in nats, None when the server does not tell."""
+    """One answer. ``logprob``: the sum over its tokens in nats. None: the server does not tell."""
 
     text: str
-    tokens: int
+    tokens: int | None
     logprob: float | None
     finish: str
 
@@ -105,6 +105,7 @@ def read_answer(body: Any) -> Answer:
     usage = body.get("usage") if isinstance(body.get("usage"), Mapping) else {}
     assert isinstance(usage, Mapping)
     total, count = _count(usage.get("completion_tokens")), len(body["choices"])
+    is_counted = "completion_tokens" in usage
     choices = []
     for place, choice in enumerate(body["choices"]):
         if not isinstance(choice, Mapping):
@@ -114,7 +115,7 @@ def read_answer(body: Any) -> Answer:
         choices.append(
             Choice(
                 text=_text(choice),
-                tokens=len(logprobs) if logprobs is not None else share,
+                tokens=len(logprobs) if logprobs is not None else share if is_counted else None,
                 logprob=math.fsum(logprobs) if logprobs is not None else None,
                 finish=_finish(choice.get("finish_reason")),
             )

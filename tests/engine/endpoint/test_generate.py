@@ -82,6 +82,12 @@ def test_without_logprobs_the_calls_tokens_are_shared_out(server: FakeServer) ->
     assert {one.logprob for one in found} == {None}
 
 
+def test_a_server_that_counts_nothing_leaves_lengths_unknown(server: FakeServer) -> None:
+    server.with_logprobs = server.with_usage = False
+    found = draw(server, {0: range(2)})
+    assert [(one.tokens, one.logprob, one.prompt_tokens) for one in found] == [(None, None, 0)] * 2
+
+
 def test_settings_that_a_server_does_not_know_are_left_out(server: FakeServer) -> None:
     server.knows = set()
     found = draw(server, {0: range(8)}, concurrency=1)
