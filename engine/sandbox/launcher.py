@@ -59,6 +59,8 @@ def _isolate(config: Config, status: int, payload: int) -> None:
         os.close(status)
         os.waitpid(init, 0)
         os._exit(0)
+    # Python's own handler; without any, init cannot be reached by signals from inside.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_parent()
     machine = os.uname().machine
     namespaces.build_root(config, machine)

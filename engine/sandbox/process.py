@@ -86,7 +86,8 @@ class Running:
 def start(
     task: Task, level: Level, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
 ) -> Running:
-    """Start a program; the descriptors replace the task's own input and our capture of its outputs."""
+    """Start a program; the descriptors replace the task's own input and our capture of its outputs. It ends with the
+    calling thread at the latest, because that is whose death the kernel tells it."""
     if level < task.needs:
         raise Refused(
             f"This program needs the sandbox level {task.needs.label}, and this worker reaches {level.label}: "

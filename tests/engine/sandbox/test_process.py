@@ -69,6 +69,31 @@ def test_a_home_to_write_in_where_the_level_has_one(level: Level) -> None:
     assert (result.stdout, result.stderr) == (b"text ['a']\n", b"")
 
 
+POISON = """
+import os
+folders = {".", os.environ["HOME"], os.environ["TMPDIR"], "/tmp", "/var/tmp", "/dev/shm", os.path.dirname(os.__file__)}
+for folder in folders:
+    for name in ("json.py", "sitecustomize.py", "usercustomize.py", "left.pth"):
+        try:
+            with open(os.path.join(folder, name), "w") as file:
+                file.write("print('POISONED')")
+        except OSError:
+            pass
+"""
+SEARCH = """
+import json, os
+print([file for file in (json.__file__,) if "json.py" in file])
+print(sorted(name for name in os.listdir(".") if name != "."))
+"""
+
+
+def test_nothing_passes_from_one_program_to_the_next(level: Level) -> None:
+    run(Task(python("-c", POISON)), level)
+    code = SEARCH if level == Level.ISOLATED else SEARCH.replace('os.listdir(".")', "[]")
+    result = run(Task(python("-c", code)), level)
+    assert (result.stdout, result.stderr) == (b"[]\n[]\n", b"")
+
+
 def test_a_task_that_needs_more_is_refused() -> None:
     for task in (Task(("/bin/true",), files={"a": b""}), Task(("/bin/true",), limits=Limits(processes=2))):
         with pytest.raises(Refused, match="needs the sandbox level isolated"):
