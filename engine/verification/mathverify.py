@@ -104,6 +104,12 @@ def _tiny_and_different(a: Any, b: Any) -> bool:
 
 
 def _canonical(expression: Any) -> str:
-    """One spelling for equal numbers; otherwise sympy's own spelling, which orders terms."""
-    number = getattr(expression, "is_Number", False)
-    return canonical_number(str(expression)) if number else str(expression)
+    """One spelling for equal numbers, whether 3/4, 0.75 or 75%; otherwise sympy's own spelling, which orders terms."""
+    if not getattr(expression, "is_number", False):
+        return str(expression)
+    exact = expression.doit()  # 75% is 75 times an unevaluated 1/100
+    if exact.is_Integer:
+        return str(exact)
+    number = exact.evalf(15)
+    # Twelve digits: finer than what math-verify tells apart, coarser than the last bits of an evaluation.
+    return canonical_number(f"{float(number):.12g}") if number.is_Float and number.is_finite else str(expression)

@@ -65,3 +65,17 @@ def test_a_gold_answer_that_cannot_be_read_is_an_error_not_a_wrong_answer() -> N
 def test_equal_numbers_share_a_canonical_form() -> None:
     texts = ["#### 1,200", "$\\boxed{1200}$", "The answer is 1200.0", "**1200**"]
     assert {grade(text, "7").canonical for text in texts} == {"1200"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "canonical"),
+    [
+        (["\\boxed{\\frac{3}{4}}", "#### 0.75", "$75\\%$", "\\boxed{\\frac{6}{8}}"], "0.75"),
+        (["$\\sqrt{8}$", "$2\\sqrt{2}$"], "2.82842712475"),
+        (["$1.5 \\times 10^{3}$", "1,500"], "1500"),
+        (["$10^{20}$", "$100000000000000000000$"], "100000000000000000000"),
+        (["$1+x$", "$x+1$"], "x + 1"),
+    ],
+)
+def test_one_spelling_for_votes(texts: list[str], canonical: str) -> None:
+    assert [grade(text, "7").canonical for text in texts] == [canonical] * len(texts)
