@@ -54,6 +54,9 @@ def _candidate(text: str) -> str:
     """
     if marked := _MARKED.search(text):
         text = marked.group(1)
+    boxed = text.rfind("\\boxed")
+    if 0 <= boxed < len(text) - _TAIL:  # a model that went on after its answer, until it was cut off
+        text = text[boxed : boxed + _TAIL]
     text = _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
     return f"${text}$" if len(text) <= _LONGEST and _BARE_EQUATION.fullmatch(text) else text
 
@@ -72,7 +75,8 @@ def _compare_symbolically(candidate: str, gold: str) -> Verdict:
         return Verdict("wrong", reason="No answer found in the text.")
     if len(shown) > _LONGEST:
         return Verdict("wrong", shown, reason=f"The answer is longer than {_LONGEST} characters.")
-    wanted, _ = _parse(gold if "$" in gold or "\\boxed" in gold else f"${gold}$")
+    plain = gold.replace("\\$", "")  # dollars of money would end the mathematics
+    wanted, _ = _parse(plain if "$" in plain or "\\boxed" in plain else f"${plain}$")
     if not wanted:
         return Verdict("error", shown, reason="The gold answer cannot be parsed.")
     import math_verify
