@@ -18,12 +18,13 @@ from engine.verification.types import Bench, Gold, Verdict
 _TAIL = 4_000
 # An answer beyond this is no answer; sympy's time grows quickly with length.
 _LONGEST = 400
-_MARKED = re.compile(r"####\s*(.+)")
+# What follows must look like an answer: "#### Step 1" is a heading.
+_MARKED = re.compile(r"(?<!#)####[ \t]*((?:[-+$\\(\[{.\d]|[a-zA-Z](?![a-zA-Z])).*)")
 _BOLD_NUMBER = re.compile(r"\*\*\s*(\$?-?[\d.,]+)\s*\*\*")
 _PLAIN_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?\.?")
-# Numbers, operators and one-letter names around an equals sign, as in 3*x - y + 13 = 0.
+# Numbers, operators and one-letter names, with or without an equals sign, as in 3*x - y + 13 = 0.
 _SIDE = r"(?:[-+*/^().\d\s]|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+"
-_BARE_EQUATION = re.compile(f"{_SIDE}={_SIDE}")
+_BARE = re.compile(f"{_SIDE}(={_SIDE})?")
 # math-verify rounds to six decimals, so numbers below this need a look of their own.
 _TINY = 1e-4
 
@@ -50,7 +51,7 @@ def _candidate(text: str) -> str:
 
     What follows the first ``####`` when the text has that marker, else the text's tail, where math-verify looks for
     boxed and last expressions. ``**73**`` is unwrapped: math-verify reads the stars as operators (its issue 76). A bare
-    equation is put between dollar signs: math-verify would take the 0 of ``x - 1 = 0`` for the answer (issue 60).
+    formula is put between dollar signs: math-verify would take the 0 of ``x - 1 = 0`` for the answer (issue 60).
     """
     if marked := _MARKED.search(text):
         text = marked.group(1)
@@ -58,7 +59,7 @@ def _candidate(text: str) -> str:
     if 0 <= boxed < len(text) - _TAIL:  # a model that went on after its answer, until it was cut off
         text = text[boxed : boxed + _TAIL]
     text = _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
-    return f"${text}$" if len(text) <= _LONGEST and _BARE_EQUATION.fullmatch(text) else text
+    return f"${text}$" if len(text) <= _LONGEST and _BARE.fullmatch(text) else text
 
 
 def _compare_numbers(candidate: str, gold: str) -> Verdict:
