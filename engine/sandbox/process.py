@@ -83,8 +83,11 @@ class Running:
             self.process.wait()
 
 
-def start(task: Task, level: Level, stdin: int | None = None, stdout: int | None = None) -> Running:
-    """Start a program; ``stdin`` and ``stdout`` are descriptors that replace the task's own input and our capture."""
+def start(
+    task: Task, level: Level, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
+) -> Running:
+    """Start a program; the descriptors replace the task's own input and our capture of its outputs. It ends with the
+    calling thread at the latest, because that is whose death the kernel tells it."""
     if level < task.needs:
         raise Refused(
             f"This program needs the sandbox level {task.needs.label}, and this worker reaches {level.label}: "
@@ -101,7 +104,7 @@ def start(task: Task, level: Level, stdin: int | None = None, stdout: int | None
             [*python("-c", _LAUNCH), _ROOT, str(config), str(status_in), str(payload)],
             stdin=source,
             stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if stderr is None else stderr,
             env={},
             cwd="/",
             pass_fds=(config, status_in, payload),
