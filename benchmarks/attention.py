@@ -132,10 +132,15 @@ class Problem:
 
 
 class Timer:
-    """Median device time of graph replays, each behind a write of over four times the L2."""
+    """Median device time of graph replays, each behind a write of over four times the L2.
 
-    def __init__(self) -> None:
-        self.scratch = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
+    The write leaves the L2 full of lines that go back to memory while the measured kernels read: some 13 us on an
+    H200, in every number. clean: each behind a read, which leaves nothing to write back.
+    """
+
+    def __init__(self, *, clean: bool = False) -> None:
+        self.scratch = torch.zeros(64 << 20, dtype=torch.float32, device="cuda")
+        self.clean = clean
 
     def __call__(self, run: Callable[[], object], *, graph: bool = True, budget_ms: float = BUDGET_MS) -> float:
         run()
@@ -158,7 +163,10 @@ class Timer:
 
     def _once(self, call: Callable[[], object]) -> tuple[Any, Any]:
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        self.scratch.zero_()
+        if self.clean:
+            self.scratch.sum()
+        else:
+            self.scratch.zero_()
         start.record()
         call()
         end.record()
@@ -220,11 +228,11 @@ def measure_peers(peers: Any, cell: Cell, timer: Timer) -> dict[str, float]:
 def main() -> None:
     quick = "--quick" in sys.argv
     torch.manual_seed(0)
-    timer = Timer()
+    timer, clean_timer = Timer(), Timer(clean=True)
     copy, product = ceilings(timer)
     torch.cuda.empty_cache()
     peers = load_peers(os.environ.get("CANOPY_ATTENTION_PEERS"))
-    rows, ratios, peer_ratios, worst, lost = [], [], [], 0.0, []
+    rows, ratios, clean_ratios, peer_ratios, worst, lost = [], [], [], [], 0.0, []
     for cell in cells(quick):
         problem = Problem(cell)
         checked = sorted({0, cell.rows // 3, cell.rows // 2 + 1, cell.rows - 1})
@@ -234,6 +242,7 @@ def main() -> None:
             raise RuntimeError(f"wrong by {error:.2g} on {cell}")
         worst = max(worst, error)
         ms, floor = timer(problem.run), cell.floor_ms(copy, product)
+        clean_ratios.append(clean_timer(problem.run) / floor)
         del problem
         torch.cuda.empty_cache()
         others = measure_peers(peers, cell, timer) if peers else {}
@@ -256,17 +265,24 @@ def main() -> None:
             if ms >= best:
                 lost.append(str(cell))
         print(f"{cell}: {ms:.4f} ms, {ms / floor:.2f}x floor, best peer {best:.4f}", flush=True)
-    rows.append(Row("geometric mean of all cases", "time / floor", "x", round(_mean(ratios), 3), 1.0, goal="<= 1.45"))
-    if peer_ratios:
-        rows.append(Row("geometric mean of all cases", "best peer / floor", "x", round(_mean(peer_ratios), 3), 1.0))
+    means = {
+        "time / floor": ratios,
+        "time / floor, L2 flushed by reading": clean_ratios,
+        "best peer / floor": peer_ratios,
+    }
+    for metric, values in means.items():
+        if values:
+            goal = "<= 1.45" if values is ratios else None
+            rows.append(Row("geometric mean of all cases", metric, "x", round(_mean(values), 3), 1.0, goal=goal))
     write_report(
         "attention",
         "Shared-prefix decode attention, one layer",
         rows,
         packages=["torch", "triton", "flashinfer-python"],
-        notes=f"{torch.cuda.get_device_name()}, bf16, CUDA graph replays, L2 flushed before each, medians. Heads are "
-        f"query/KV/size. Copy {copy / 1e12:.2f} TB/s, matrix product {product / 1e12:.0f} TFLOP/s in this run. "
-        f"Largest error against fp32: {worst:.1e}."
+        notes=f"bf16, CUDA graph replays, L2 flushed before each, medians, pages of {PAGE} tokens. Heads are "
+        f"query/KV/size. The floor adds the time to read every node's keys and values once to the shared nodes' matrix "
+        f"time; kernels that do both at the same time can be below it. Copy {copy / 1e12:.2f} TB/s, matrix product "
+        f"{product / 1e12:.0f} TFLOP/s in this run. Largest error against fp32: {worst:.1e}."
         + (f" Slower than the best peer in: {'; '.join(lost)}." if lost else ""),
     )
 
