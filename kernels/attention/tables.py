@@ -159,10 +159,8 @@ class Plan:
 
 
 def tokens_per_page(length: int, pages: Indices) -> int:
-    """What a page must hold for `length` tokens to fit in these pages."""
-    if length == 0:
-        return 0
-    return -(-length // len(pages)) if len(pages) else length
+    """What a page must hold for `length` tokens to fit in these pages; more than any page holds if there are none."""
+    return -(-length // len(pages)) if len(pages) else min(length, 1) << 30
 
 
 def _arrays(nodes: Sequence[TreeNode]) -> planning.Nodes:

@@ -126,6 +126,8 @@ def test_tensors_that_do_not_fit_are_refused() -> None:
         tree_decode(case.q, case.keys, case.values, tables, scale=1.0)
     with pytest.raises(ValueError, match="too few pages"):
         tree_prefill(case.q, case.keys, case.values, PrefillTables([Chunk([1], 15, 2)], "cpu"), scale=1.0)
+    with pytest.raises(ValueError, match="too few pages"):
+        tree_prefill(case.q, case.keys, case.values, PrefillTables([Chunk([], 0, 2)], "cpu"), scale=1.0)
     tables.set_tree([])
     with pytest.raises(ValueError, match="do not fit in tables"):
         tree_decode(case.q.repeat(2, 1, 1), case.keys, case.values, tables, scale=1.0)
