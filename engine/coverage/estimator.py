@@ -29,24 +29,30 @@ def log_fail_at_k(n: npt.ArrayLike, c: npt.ArrayLike, k: npt.ArrayLike) -> Float
     inside = (left >= 0) & (c > 0)
     # Entries outside are computed at a harmless place and masked below.
     top, c_in, k_in = np.where(inside, n + 1, 3.0), np.where(inside, c, 1.0), np.where(inside, k, 1.0)
-    # With f(x) = log Gamma(x) the logarithm is f(top-c) + f(top-k) - f(top) - f(top-c-k): a second difference, in which
-    # the large parts of Stirling's f(x) = (x - 1/2) log x - x + ... cancel. They are left out, and only logarithms of
-    # ratios to `top` remain; adding log-gammas themselves would lose nine digits at n = 10^6.
-    log_ratio = (
-        (top - c_in - 0.5) * np.log1p(-c_in / top)
-        + (top - k_in - 0.5) * np.log1p(-k_in / top)
-        - (top - c_in - k_in - 0.5) * np.log1p(-(c_in + k_in) / top)
-        + _stirling_rest(top - c_in)
-        + _stirling_rest(top - k_in)
-        - _stirling_rest(top)
-        - _stirling_rest(top - c_in - k_in)
-    )
-    result = np.where(inside, np.minimum(log_ratio, 0.0), np.where(c == 0, 0.0, -np.inf))
+    log_ratio = np.minimum(log_gamma_ratio(top, c_in, k_in), 0.0)
+    result = np.where(inside, log_ratio, np.where(c == 0, 0.0, -np.inf))
     return np.where(k > n, np.nan, result)
 
 
+def log_gamma_ratio(top: Floats, a: Floats, b: Floats) -> Floats:
+    """The logarithm of Gamma(top - a) Gamma(top - b) / (Gamma(top) Gamma(top - a - b)), all arguments above 0.
+
+    A second difference of log Gamma, in which the large parts of Stirling's (x - 1/2) log x - x + ... cancel. They are
+    left out, and only logarithms of ratios to ``top`` remain; adding log-gammas would lose nine digits at top = 10^6.
+    """
+    return np.asarray(
+        (top - a - 0.5) * np.log1p(-a / top)
+        + (top - b - 0.5) * np.log1p(-b / top)
+        - (top - a - b - 0.5) * np.log1p(-(a + b) / top)
+        + _stirling_rest(top - a)
+        + _stirling_rest(top - b)
+        - _stirling_rest(top)
+        - _stirling_rest(top - a - b)
+    )
+
+
 def _stirling_rest(x: Floats) -> Floats:
-    """log Gamma(x) minus Stirling's (x - 1/2) log x - x + log(2 pi) / 2, for x >= 1."""
+    """log Gamma(x) minus Stirling's (x - 1/2) log x - x + log(2 pi) / 2, for x > 0."""
     square = 1 / (x * x)
     series = (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680))) / x
     small = x < 16  # below, the series is off by more than 1e-13
