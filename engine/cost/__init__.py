@@ -1,0 +1,53 @@
+"""What coverage costs, in FLOPs, dollars and seconds. docs/coverage.md says what each number means."""
+
+from engine.cost.curve import (
+    Cost,
+    CostCurve,
+    FrontierPoint,
+    SmallAgainstBig,
+    Unit,
+    cost_curve,
+    frontier,
+    small_against_big,
+)
+from engine.cost.examples import TABLE_1, Attempts, relative_dollars
+from engine.cost.flops import (
+    LLAMA_3_8B,
+    LLAMA_3_70B,
+    ModelSize,
+    PromptCharge,
+    decode_flops,
+    flops_per_token,
+    prompt_flops,
+    total_flops,
+)
+from engine.cost.prices import GpuPrice, PriceError, Prices, TokenPrice, gpu_dollars, load_prices, token_dollars
+
+__all__ = [
+    "LLAMA_3_8B",
+    "LLAMA_3_70B",
+    "TABLE_1",
+    "Attempts",
+    "Cost",
+    "CostCurve",
+    "FrontierPoint",
+    "GpuPrice",
+    "ModelSize",
+    "PriceError",
+    "Prices",
+    "PromptCharge",
+    "SmallAgainstBig",
+    "TokenPrice",
+    "Unit",
+    "cost_curve",
+    "decode_flops",
+    "flops_per_token",
+    "frontier",
+    "gpu_dollars",
+    "load_prices",
+    "prompt_flops",
+    "relative_dollars",
+    "small_against_big",
+    "token_dollars",
+    "total_flops",
+]
