@@ -20,8 +20,9 @@ _NEGLIGIBLE = 1e-3
 # Above this k a problem whose vote is still open gets a quarter of the subsets: there are few such problems, and
 # drawing for them would take as long as for all others.
 _MANY = 1000
-# The s of Chernoff's bound that are tried, over the mean weight: small ones tell close rivals, large ones rare answers.
-_SLOPES = np.array([0.25, 0.8, 2.0, 4.0])
+# Chernoff's bound is tried with this s over the mean weight, and with each time twice as much: small ones tell close
+# rivals apart, large ones rare answers.
+_FIRST_SLOPE, _SLOPES = 0.25, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +197,15 @@ def _rivals(ballot: _Ballot, ks: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         return np.zeros(len(ks), dtype=np.int64), np.ones(len(ks), dtype=np.bool_)
     # The last entry is silence, which "wins" where the leader is not drawn.
     log_m = np.zeros(classes + 1)
-    scale = np.abs(ballot.weight).mean() or 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for s in _SLOPES / scale:
-            others, leader = _exponentials(ballot, s)
-            m = np.append(others, 0.0) + leader
-            log_m = np.fmin(log_m, np.log1p(m / len(ballot.sample)))
+    heard = ballot.sample >= 0
+    voice = ballot.sample[heard]
+    growth = np.exp(_FIRST_SLOPE / (np.abs(ballot.weight).mean() or 1.0) * ballot.weight[heard])
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for _ in range(_SLOPES):
+            others = np.bincount(voice, growth, minlength=classes) - ballot.sizes
+            leader = np.sum(1 / growth[voice == 0]) - ballot.sizes[0]
+            log_m = np.fmin(log_m, np.log1p((np.append(others, 0.0) + leader) / len(ballot.sample)))
+            growth = growth * growth  # exp(s w) for twice the s
     log_m[0] = 0.0
     if ballot.sums[0] <= 0:
         log_m[-1] = 0.0
@@ -214,15 +218,6 @@ def _rivals(ballot: _Ballot, ks: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         dropped[silence] = 0
     rivals = classes - dropped
     return rivals.astype(np.int64), (rivals == 1) & ~(silence & np.any(ballot.sample < 0))
-
-
-def _exponentials(ballot: _Ballot, s: float) -> tuple[Floats, float]:
-    """The sums of exp(s w) - 1 over each class's samples and of exp(-s w) - 1 over the leader's."""
-    if np.all(ballot.weight == 1):
-        return ballot.sizes * np.expm1(s), float(ballot.sizes[0] * np.expm1(-s))
-    heard = ballot.sample >= 0
-    others = np.bincount(ballot.sample[heard], np.expm1(s * ballot.weight[heard]), minlength=len(ballot.sizes))
-    return others.astype(np.float64), float(np.expm1(-s * ballot.weight[ballot.sample == 0]).sum())
 
 
 def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.random.Generator) -> Floats:
@@ -243,7 +238,8 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
     cell = column_of[shuffled][stretches] + np.arange(subsets)[:, None] * (classes + 1)
     # Whole numbers of votes are exact in float32, which is twice as fast; sums of weights may tie and need float64.
     dtype = np.float32 if np.all(ballot.weight == 1) else np.float64
-    summed, rightness = np.zeros((subsets, classes + 1), dtype), ballot.right.astype(dtype)
+    summed = np.zeros((subsets, classes + 1), dtype)
+    rightness_and_one = np.column_stack([ballot.right[:classes], np.ones(classes)]).astype(dtype)
     weight = None if np.all(ballot.weight == 1) else ballot.weight[shuffled][stretches]
     # With positive weights a sum above 0 shows that an answer is there; else its samples are counted.
     counted = None if np.all(ballot.weight > 0) else np.zeros((subsets, classes + 1))
@@ -259,7 +255,7 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
         best = votes.max(axis=1)
         nobody = best == (-np.inf if counted is not None else 0)
         tied = (votes == best[:, None]).astype(dtype)
-        won = tied @ np.column_stack([rightness[:rival], np.ones(rival, dtype)])
+        won = tied @ rightness_and_one[:rival]
         shares[:, column] = np.where(nobody, 0.0, won[:, 0] / won[:, 1])
     return shares
 
