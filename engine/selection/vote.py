@@ -20,6 +20,8 @@ _NEGLIGIBLE = 1e-3
 # Above this k a problem whose vote is still open gets a quarter of the subsets: there are few such problems, and
 # drawing for them would take as long as for all others.
 _MANY = 1000
+# At most so many positions are shuffled and kept (160 MB): above 400,000 samples a problem gets fewer subsets.
+_ORDER_CELLS = 40_000_000
 # Chernoff's bound is tried with this s over the mean weight, and with each time twice as much: small ones tell close
 # rivals apart, large ones rare answers.
 _FIRST_SLOPE, _SLOPES = 0.25, 5
@@ -149,7 +151,8 @@ def _drawn(ballots: Sequence[_Ballot], grid: Ints, draws: int, seed: int) -> Vot
         if not inside.any():
             continue
         if n not in orders:
-            orders[n] = common.permuted(np.tile(np.arange(n, dtype=np.int32), (draws, 1)), axis=1)
+            rows = max(2, min(draws, _ORDER_CELLS // n))
+            orders[n] = common.permuted(np.tile(np.arange(n, dtype=np.int32), (rows, 1)), axis=1)
         right[row, inside], exact[row, inside], error[row, inside] = _vote(ballot, grid[inside], orders[n], random)
     return Votes(grid, right, exact, error)
 

@@ -120,6 +120,8 @@ def test_unequal_n_and_refused_shapes() -> None:
     assert np.isnan(right[0, 1]) and right[1, 1] == 1
     with pytest.raises(ValueError, match="2 draws"):
         weighted_votes([Answers([0], [True], [1.0])], [1], draws=1)
+    with pytest.raises(ValueError, match="rising order"):
+        majority_votes(made, [2, 1])
     with pytest.raises(ValueError, match="one shape"):
         Answers([0, 1], [True])
     with pytest.raises(ValueError, match="NO_ANSWER"):
