@@ -13,7 +13,7 @@ from engine.coverage.bands import Floats, Ints
 from engine.selection.answers import NO_ANSWER, Answers, common_ks
 from engine.selection.exact import LARGEST_N, exact_majority
 
-# Exact counting is used when the sum over problems of classes times largest k is below: about a quarter of a second.
+# Exact counting is used when the sum over problems of classes times largest k is below: 0.1 to 0.7 s.
 EXACT_WORK = 10_000
 # Classes whose chances to win add up to less are left out of random draws: far below the error of the draws.
 _NEGLIGIBLE = 1e-3
