@@ -19,7 +19,7 @@ EXACT_WORK = 10_000
 _NEGLIGIBLE = 1e-3
 # Above this k a problem whose vote is still open gets a quarter of the subsets: there are few such problems, and
 # drawing for them would take as long as for all others.
-_MANY = 1000
+_MANY = 300
 # At most so many positions are shuffled and kept (160 MB): above 400,000 samples a problem gets fewer subsets.
 _ORDER_CELLS = 40_000_000
 # Chernoff's bound is tried with this s over the mean weight, and with each time twice as much: small ones tell close
@@ -71,7 +71,7 @@ def majority_votes(
 
     Exact (exact_majority) when the problems are small, at k = 1, 2 and n, and where one answer is so frequent that no
     other can win; else by ``draws`` random subsets per problem and k, without replacement, as in the paper (100);
-    a quarter of them where k > 1,000.
+    a quarter of them where k > 300.
     """
     grid = common_ks(problems, ks)
     ballots = [_ballot(each, np.ones(each.n)) for each in problems]
