@@ -59,6 +59,7 @@ class Params:
     max_tokens: int
     stop: tuple[str, ...]
     seed: int
+    min_p: float = 0.0
 
     def body(self, n: int, seed: int, *, chat: bool) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -71,8 +72,8 @@ class Params:
         }
         if self.stop:
             body["stop"] = list(self.stop)
-        if self.top_k:
-            body["top_k"] = self.top_k  # no part of the protocol; vLLM and others know it
+        # No part of the protocol; vLLM and others know them. Never left out silently: they change what is drawn.
+        body |= {name: value for name, value in (("top_k", self.top_k), ("min_p", self.min_p)) if value}
         return body
 
 

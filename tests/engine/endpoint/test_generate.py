@@ -52,7 +52,8 @@ def test_the_request_says_what_the_experiment_says(server: FakeServer) -> None:
     ]
     wanted = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 64, "stop": ["Q:"], "n": 1, "logprobs": True}
     assert {name: body[name] for name in wanted} == wanted
-    assert "top_k" not in body  # no part of the protocol while it keeps everything
+    assert not {"top_k", "min_p"} & set(body)  # no part of the protocol: only said when they change something
+    assert replace(PARAMS, top_k=5, min_p=0.1).body(1, 0, chat=True).items() >= {"top_k": 5, "min_p": 0.1}.items()
 
 
 def test_plain_prompts_are_completed(server: FakeServer) -> None:
