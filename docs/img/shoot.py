@@ -1,7 +1,7 @@
 """Pictures for the docs, of a running Canopy: python docs/img/shoot.py ADDRESS E-MAIL PASSWORD running|finished
 
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
-"running" takes the live page alone; any other word also takes list, form and samples.
+"running" takes the live page alone; any other word also takes list, forms and samples.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def main(address: str, email: str, password: str, state: str) -> None:
                     shoot(page, f"{address}samples/", "samples", f"{device}-{theme}")
                     shoot(page, site, "list", f"{device}-{theme}")
                     shoot(page, f"{site}{form}", "new", f"{device}-{theme}", whole=True)
+                    importing = str(form).replace("/new/sampling/", "/import/")
+                    shoot(page, f"{site}{importing}", "import", f"{device}-{theme}", whole=True)
                 context.close()
         browser.close()
 
