@@ -64,8 +64,7 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     for (problem_pk, _), row in new.items():
         by_pk[problem_pk].drawn += 1
         by_pk[problem_pk].tokens += row["tokens"]
-    touched = {problem_pk for problem_pk, _ in new}
-    Problem.objects.bulk_update([by_pk[pk] for pk in touched], ["drawn", "tokens"], batch_size=_BATCH)
+    _upsert([by_pk[pk] for pk in {pk for pk, _ in new}], ("drawn", "tokens"))
     return len(new)
 
 
@@ -108,10 +107,7 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
         )
         sample.grade_seconds = row["seconds"]
         sample.level = row["level"]
-    # An upsert by primary key: one plain statement, where bulk_update would write a CASE with five branches a row.
-    Sample.objects.bulk_create(
-        pending, batch_size=_BATCH, update_conflicts=True, unique_fields=["id"], update_fields=_VERDICT_FIELDS
-    )
+    _upsert(pending, _VERDICT_FIELDS)
     _count_verdicts(pending, seq)
     return len(pending)
 
@@ -127,7 +123,19 @@ def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:
         problem.errors += counts[problem.pk, Verdict.ERROR] + timeouts
         problem.timeouts += timeouts
         problem.seq = seq
-    Problem.objects.bulk_update(problems, ["n", "c", "errors", "timeouts", "seq"], batch_size=_BATCH)
+    _upsert(problems, ("n", "c", "errors", "timeouts", "seq"))
+
+
+def _upsert(rows: Sequence[Problem] | Sequence[Sample], fields: Collection[str]) -> None:
+    """Write ``fields`` of rows that exist: one plain statement, where bulk_update would write a CASE with a branch for
+    each row and field."""
+    type(rows[0])._base_manager.bulk_create(
+        rows,  # type: ignore[arg-type]  # one model or the other, never mixed
+        batch_size=_BATCH,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=fields,
+    )
 
 
 def forget_verdicts(experiment: Experiment, seq: int) -> None:

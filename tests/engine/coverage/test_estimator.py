@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import combinations
 from math import comb, prod
 
@@ -36,7 +37,14 @@ def test_it_is_accurate_at_a_million_samples(c: int, k: int) -> None:
     n = 10**6
     few = min(c, n - c)  # exact in integers, by whichever symmetric form has fewer factors
     exact = 1 - comb(n - k, c) / comb(n, c) if few == c else 1 - comb(n - c, k) / comb(n, k)
-    assert pass_at_k(n, c, k) == pytest.approx(exact, abs=1e-7)
+    assert pass_at_k(n, c, k) == pytest.approx(exact, rel=1e-8, abs=0)
+
+
+@given(counts(400))
+def test_it_equals_the_exact_fraction(case: tuple[int, int, int]) -> None:
+    n, c, k = case
+    exact = float(1 - Fraction(comb(n - c, k), comb(n, k)))
+    assert pass_at_k(n, c, k) == pytest.approx(exact, rel=1e-10, abs=0)
 
 
 @given(counts(10_000))
