@@ -9,6 +9,7 @@ import math
 import os
 import resource
 import secrets
+import select
 import selectors
 import signal
 import subprocess
@@ -73,14 +74,23 @@ class Running:
 
     def end(self) -> None:
         """End all of its processes; what they wrote can still be read."""
-        if self.level == Level.ISOLATED and self.process.poll() is None:
+        if self.process.poll() is not None:
+            return
+        if self.level == Level.ISOLATED:
             self.process.terminate()  # the launcher ends the namespace and then itself
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GOODBYE)
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self._await_end(_GOODBYE)
+        # Before it is waited for, so that the group's number is still ours: a launcher that was ended while it started
+        # may have left init behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _await_end(self, seconds: float) -> None:
+        pidfd = os.pidfd_open(self.process.pid)
+        try:
+            select.select([pidfd], [], [], seconds)
+        finally:
+            os.close(pidfd)
 
 
 def start(
@@ -269,6 +279,7 @@ def _config(task: Task, level: Level, user: int) -> Config:
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_MEMLOCK, 0),
             (resource.RLIMIT_MSGQUEUE, 0),
+            (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
             # Counted by user and user namespace: a confined program of an ordinary user shares its worker's count.
             (resource.RLIMIT_NPROC, limits.processes + _THREADS + (0 if isolated or user else _own_threads())),
         ],

@@ -35,6 +35,18 @@ def gone(mark: str, seconds: float = 10.0) -> bool:
     return not left_over(mark)
 
 
+def group_is_gone(leader: int, seconds: float = 10.0) -> bool:
+    """Nobody of a process group is left; an orphan counts until the system's init has waited for it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.killpg(leader, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def test_input_payload_output_and_exit_status(level: Level) -> None:
     code = "import os, sys; print(input(), os.read(3, 99).decode()); print('err', file=sys.stderr); sys.exit(7)"
     result = run(Task(python("-c", code), stdin=b"in\n", payload=b"pay"), level)
@@ -146,3 +158,13 @@ def test_a_killed_worker_leaves_nothing(level: Level) -> None:
     worker.kill()
     worker.wait()
     assert gone(mark)
+
+
+@pytest.mark.parametrize("delay", [0, 0.003, 0.006, 0.009, 0.012, 0.015, 0.02, 0.03])
+def test_ending_it_while_it_starts_leaves_nothing(level: Level, delay: float) -> None:
+    mark = f"mark-{secrets.token_hex(8)}"
+    running = start(Task(python("-c", "import time; time.sleep(600)", mark)), level)
+    time.sleep(delay)
+    running.kill()
+    assert left_over(mark) == []
+    assert group_is_gone(running.process.pid)
