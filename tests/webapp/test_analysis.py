@@ -1,0 +1,183 @@
+"""The Analysis tab and the data of its figures: counted by the database, kept until the experiment changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from engine.coverage import coverage_curve
+from jobs.kinds.sampling.models import Sample, Verdict
+from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
+from tests.webapp.test_live_page import share
+from tests.webapp.test_samples import draw
+from webapp.accounts.models import User
+from webapp.experiments.sampling import analysis
+from webapp.experiments.sampling.answers import answer_classes, logprob_scores
+from webapp.experiments.sampling.counters import load_counters
+from webapp.experiments.sampling.measured import measure
+
+Make = Callable[..., Experiment]
+SignIn = Callable[[User], Client]
+
+
+def answered(make_experiment: Make, seed: int = 0, problems: int = 6, per_problem: int = 40) -> Experiment:
+    """A finished experiment whose samples have answers, verdicts and log-probabilities of many kinds."""
+    random = np.random.default_rng(seed)
+    experiment = make_experiment(problems=problems, status=Status.FINISHED, spec={"samples": per_problem}, last_seq=1)
+    for problem in experiment.problems.order_by("index"):
+        chance = problem.index / problems
+        right = random.random(per_problem) < chance
+        Sample.objects.bulk_create(
+            Sample(
+                experiment=experiment, problem=problem, index=i, seed=i, tokens=int(random.integers(0, 9)),
+                logprob=-float(random.random() * 20), finish="stop",
+                verdict=Verdict.CORRECT if right[i] else random.choice([Verdict.WRONG, Verdict.ERROR]),
+                canonical=problem.answer if right[i] else str(random.choice(["", "7", "8", "9"])),
+            )
+            for i in range(per_problem)
+        )  # fmt: skip
+        problem.n, problem.c, problem.drawn = per_problem, int(right.sum()), per_problem
+        problem.save()
+    Sample.objects.filter(experiment=experiment, problem__index=1, index=0).update(verdict=Verdict.PENDING)
+    return experiment
+
+
+def test_answers_are_counted_like_by_hand(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    answered(make_experiment, seed=1)  # another experiment's samples do not count
+    found = answer_classes(experiment)
+    for problem in experiment.problems.all():
+        graded = problem.samples.exclude(verdict=Verdict.PENDING)
+        votes = Counter(graded.exclude(canonical="").values_list("canonical", flat=True))
+        right = Counter(graded.filter(verdict=Verdict.CORRECT).values_list("canonical", flat=True))
+        classes = found[problem.index]
+        assert classes.votes.tolist() == sorted(votes.values(), reverse=True)
+        assert classes.correct.sum() == sum(right.values())
+        assert classes.silent == graded.filter(canonical="").count()
+        assert classes.votes.sum() + classes.silent == graded.count()
+
+
+def test_scores_are_mean_log_probabilities(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    found = logprob_scores(experiment)
+    for problem in experiment.problems.all():
+        rows = problem.samples.exclude(verdict=Verdict.PENDING).filter(tokens__gt=0)
+        wanted = Counter(round(logprob / tokens, 2) for logprob, tokens in rows.values_list("logprob", "tokens"))
+        scores = found[problem.index]
+        assert dict(zip(scores.score.tolist(), scores.samples.tolist(), strict=True)) == pytest.approx(wanted)
+        assert scores.score.tolist() == sorted(scores.score.tolist())
+        assert scores.correct.sum() == rows.filter(verdict=Verdict.CORRECT).count()
+
+
+def test_counting_takes_one_query_each(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    for count in (answer_classes, logprob_scores):
+        with CaptureQueriesContext(connection) as queries:
+            count(experiment)
+        assert len(queries) == 1
+
+
+def test_the_tab_is_there_for_members_and_shares(
+    make_experiment: Make, as_user: SignIn, vera: User, client: Client
+) -> None:
+    experiment = answered(make_experiment)
+    page = as_user(vera).get(reverse("experiment-tab", args=[experiment.code, "analysis"])).content.decode()
+    assert reverse("experiment-data", args=[experiment.code, "NAME"]) in page
+    share(experiment, "open")
+    shared = client.get(reverse("shared-tab", args=["open", "analysis"])).content.decode()
+    assert reverse("shared-data", args=["open", "NAME"]) in shared
+    assert client.get(reverse("shared-data", args=["open", "selection"])).status_code == 200
+
+
+def test_unknown_data_is_404(make_experiment: Make, as_user: SignIn, vera: User) -> None:
+    experiment = make_experiment()
+    assert as_user(vera).get(reverse("experiment-data", args=[experiment.code, "secrets"])).status_code == 404
+
+
+def test_forecast_holds_what_the_library_says(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    data = analysis.forecast_data(experiment)
+    n, c = zip(*experiment.problems.order_by("index").values_list("n", "c"), strict=True)
+    curve = coverage_curve(n, c)
+    assert data["measured"]["k"] == curve.k.tolist()
+    assert data["measured"]["coverage"] == pytest.approx(curve.coverage, rel=1e-5)
+    assert data["forecast"]["k"][-1] == 400
+    assert all(0 <= lo <= value <= hi <= 1 for lo, value, hi in zip(
+        data["forecast"]["lo"], data["forecast"]["coverage"], data["forecast"]["hi"], strict=True
+    ))  # fmt: skip
+    assert data["backtest"]["first"] == 4
+    assert data["gains"]["more"] == [40, 120, 360]
+    assert data["gains"]["unsolved"] == sum(value == 0 for value in c)
+
+
+@pytest.mark.parametrize("counts", [{"n": 0}, {"n": 1, "c": 1}, {"n": 8, "c": 0}, {"n": 8, "c": 8}])
+def test_few_or_extreme_counts_give_a_page_not_an_error(
+    counts: dict[str, int], make_experiment: Make, as_user: SignIn, vera: User
+) -> None:
+    experiment = make_experiment(**counts)
+    client = as_user(vera)
+    assert client.get(reverse("experiment-tab", args=[experiment.code, "analysis"])).status_code == 200
+    for part in ("forecast", "selection"):
+        answer = client.get(reverse("experiment-data", args=[experiment.code, part]))
+        assert answer.status_code == 200, part
+        assert answer.json()["graded"] == counts["n"] * 3
+
+
+def test_data_is_computed_once_and_again_after_a_change(make_experiment: Make, monkeypatch: Any) -> None:
+    experiment = answered(make_experiment)
+    first = analysis.selection_data(experiment)
+    monkeypatch.setattr(analysis, "answer_classes", lambda _: pytest.fail("counted again"))
+    assert analysis.selection_data(experiment) == first
+    monkeypatch.undo()
+    experiment.problems.filter(index=0).update(n=39)
+    experiment.last_seq += 1
+    assert analysis.selection_data(experiment)["graded"] == first["graded"] - 1
+
+
+def test_votes_say_where_the_most_frequent_answer_is_right(make_experiment: Make) -> None:
+    experiment = make_experiment(problems=2, n=12, c=3, last_seq=1)
+    draw(experiment, 12)  # answers: three times the right one, every other answer once
+    votes = analysis.selection_data(experiment)["votes"]
+    assert votes == [[0, 12, 3, True, 3], [1, 12, 3, True, 3]]
+    experiment.problems.get(index=1).samples.update(canonical="")
+    experiment.last_seq = 2
+    assert analysis.selection_data(experiment)["votes"][1] == [1, 12, 3, None, 0]
+
+
+def test_worker_time_counts_finished_shards_only(make_experiment: Make) -> None:
+    experiment = make_experiment(spec={"samples": 10})
+    experiment.problems.update(drawn=10, tokens=400)
+    begin = timezone.now() - timedelta(hours=1)
+
+    def shard(index: int, seconds: int, done: int, status: str = ShardStatus.DONE, **more: Any) -> None:
+        Shard.objects.create(
+            experiment=experiment, stage="generate", stage_index=0, index=index, queue="gpu", status=status, done=done,
+            total=10, started_at=begin, finished_at=begin + timedelta(seconds=seconds), **more,
+        )  # fmt: skip
+
+    shard(0, 20, 10, worker="a")
+    shard(1, 10, 10, worker="b", resumed_from=5)  # drew five in this attempt
+    shard(2, 500, 3, status=ShardStatus.FAILED, worker="c")
+    Worker.objects.create(name="a", queue="gpu", host="h", device="NVIDIA H100", pid=1)
+    Worker.objects.create(name="b", queue="gpu", host="h", device="NVIDIA H100", pid=2)
+    found = measure([experiment], load_counters([experiment]))[experiment.pk]
+    assert found.worker_seconds == pytest.approx(30 / 15)
+    assert found.output_tokens == 40
+    assert found.device == "NVIDIA H100"
+
+
+def test_an_import_claims_no_model_and_no_prompt(make_experiment: Make) -> None:
+    experiment = make_experiment(n=4, c=1)
+    experiment.spec = {"samples": 4}
+    found = measure([experiment], load_counters([experiment]))[experiment.pk]
+    assert (found.shape, found.prompt_tokens, found.output_tokens, found.worker_seconds) == (None,) * 4
