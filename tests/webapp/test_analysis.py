@@ -16,13 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from engine.coverage import coverage_curve
+from engine.selection import NO_ANSWER, best_of, selection_curves
 from jobs.kinds.sampling.models import Sample, Verdict
 from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
 from webapp.experiments.sampling import analysis
-from webapp.experiments.sampling.answers import answer_classes, logprob_scores
+from webapp.experiments.sampling.answers import answer_classes, scored_samples, votes_of
 from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.measured import measure
 
@@ -59,32 +60,54 @@ def test_answers_are_counted_like_by_hand(make_experiment: Make) -> None:
     for problem in experiment.problems.all():
         graded = problem.samples.exclude(verdict=Verdict.PENDING)
         votes = Counter(graded.exclude(canonical="").values_list("canonical", flat=True))
-        right = Counter(graded.filter(verdict=Verdict.CORRECT).values_list("canonical", flat=True))
         classes = found[problem.index]
-        assert classes.votes.tolist() == sorted(votes.values(), reverse=True)
-        assert classes.correct.sum() == sum(right.values())
-        assert classes.silent == graded.filter(canonical="").count()
-        assert classes.votes.sum() + classes.silent == graded.count()
+        assert sorted(Counter(classes.answer[classes.answer != NO_ANSWER].tolist()).values()) == sorted(votes.values())
+        assert (classes.answer == NO_ANSWER).sum() == graded.filter(canonical="").count()
+        assert classes.correct.sum() == graded.filter(verdict=Verdict.CORRECT).count()
+        assert votes_of(classes) == max(votes.values())
 
 
 def test_scores_are_mean_log_probabilities(make_experiment: Make) -> None:
     experiment = answered(make_experiment)
-    found = logprob_scores(experiment)
+    found = scored_samples(experiment)
+    assert found is not None
     for problem in experiment.problems.all():
-        rows = problem.samples.exclude(verdict=Verdict.PENDING).filter(tokens__gt=0)
-        wanted = Counter(round(logprob / tokens, 2) for logprob, tokens in rows.values_list("logprob", "tokens"))
-        scores = found[problem.index]
-        assert dict(zip(scores.score.tolist(), scores.samples.tolist(), strict=True)) == pytest.approx(wanted)
-        assert scores.score.tolist() == sorted(scores.score.tolist())
-        assert scores.correct.sum() == rows.filter(verdict=Verdict.CORRECT).count()
+        rows = problem.samples.exclude(verdict=Verdict.PENDING)
+        wanted = [
+            (round(logprob / tokens, 2), verdict == Verdict.CORRECT)
+            for logprob, tokens, verdict in rows.filter(tokens__gt=0).values_list("logprob", "tokens", "verdict")
+        ]
+        scored = found[problem.index]
+        assert scored.n == rows.count() and scored.score is not None
+        seen = [pair for pair in zip(scored.score, scored.correct, strict=True) if not np.isnan(pair[0])]
+        assert np.array(sorted(seen)) == pytest.approx(np.array(sorted(wanted)))
 
 
 def test_counting_takes_one_query_each(make_experiment: Make) -> None:
     experiment = answered(make_experiment)
-    for count in (answer_classes, logprob_scores):
+    for count in (answer_classes, scored_samples):
         with CaptureQueriesContext(connection) as queries:
             count(experiment)
         assert len(queries) == 1
+
+
+def test_selection_is_the_librarys(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    data = analysis.selection_data(experiment)
+    classes, scored = answer_classes(experiment), scored_samples(experiment)
+    assert scored is not None
+    wanted = selection_curves([classes[i] for i in range(6)])
+    majority, logprob = data["methods"]
+    assert majority["coverage"] == pytest.approx(wanted.curves[0].value, rel=1e-5)
+    assert data["measured"]["coverage"] == pytest.approx(wanted.coverage.coverage, rel=1e-5)
+    best = best_of([scored[i] for i in range(6)], wanted.coverage.k).mean(axis=0)
+    assert logprob["coverage"] == pytest.approx(best, rel=1e-5)
+    # One sample leaves nothing to choose; and no selector keeps more than was solved.
+    assert logprob["coverage"][0] == pytest.approx(data["measured"]["coverage"][0], rel=1e-5)
+    for method in data["methods"]:
+        assert all(
+            kept <= most + 1e-6 for kept, most in zip(method["coverage"], data["measured"]["coverage"], strict=True)
+        )
 
 
 def test_the_tab_is_there_for_members_and_shares(
@@ -127,6 +150,8 @@ def test_few_or_extreme_counts_give_a_page_not_an_error(
     experiment = make_experiment(**counts)
     client = as_user(vera)
     assert client.get(reverse("experiment-tab", args=[experiment.code, "analysis"])).status_code == 200
+    if counts["n"]:
+        draw(experiment, counts["n"])
     for part in ("forecast", "selection"):
         answer = client.get(reverse("experiment-data", args=[experiment.code, part]))
         assert answer.status_code == 200, part
@@ -139,7 +164,7 @@ def test_data_is_computed_once_and_again_after_a_change(make_experiment: Make, m
     monkeypatch.setattr(analysis, "answer_classes", lambda _: pytest.fail("counted again"))
     assert analysis.selection_data(experiment) == first
     monkeypatch.undo()
-    experiment.problems.filter(index=0).update(n=39)
+    experiment.samples.filter(problem__index=0, index=0).update(verdict=Verdict.PENDING)
     experiment.last_seq += 1
     assert analysis.selection_data(experiment)["graded"] == first["graded"] - 1
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.coverage import backtest, coverage_curve, expected_gains, fit_power_law, forecast, log_spaced
+from engine.coverage.bands import Floats, Ints, mean_over_problems
+from engine.selection import NO_ANSWER, Answers, best_of, selection_curves, vote_bars
 from engine.serial import as_json
 from jobs.models import Experiment
-from webapp.experiments.sampling.answers import Classes, answer_classes
+from webapp.experiments.sampling.answers import answer_classes, scored_samples, votes_of
 from webapp.experiments.sampling.costs import costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.curves import cached
@@ -69,19 +72,54 @@ def selection_data(experiment: Experiment) -> Json:
 
 
 def _selection(experiment: Experiment) -> Json:
+    """{"graded", "problems", "measured", "methods", "votes", "why"}; methods are empty and why says so without any."""
     counters = load_counters([experiment])[experiment.pk]
-    classes = answer_classes(experiment)
-    votes = [
-        _vote(int(index), int(n), int(c), classes.get(int(index)))
-        for index, n, c in zip(counters.index, counters.n, counters.c, strict=True)
-        if n
-    ]
-    data: Json = {"graded": int(counters.n.sum()), "problems": len(votes), "votes": votes, "methods": []}
-    return data
+    found = answer_classes(experiment)
+    indices = [index for index in counters.index.tolist() if index in found]
+    problems = [found[index] for index in indices]
+    data: Json = {
+        "graded": sum(problem.n for problem in problems),
+        "problems": len(problems),
+        "measured": None,
+        "methods": [],
+        "votes": _votes(indices, problems),
+        "why": "There are no graded samples yet.",
+    }
+    if not problems:
+        return data
+    voted = selection_curves(problems)
+    methods = []
+    if any((problem.answer != NO_ANSWER).any() for problem in problems):
+        majority = voted.curves[0]
+        methods.append(_method("majority", "Majority vote", "majority", majority.value, majority.lo, majority.hi))
+    scored = scored_samples(experiment)
+    if scored is not None:
+        methods.append(_best_of([scored[index] for index in indices], voted.coverage.k))
+    why = "No answer was extracted from any sample, and no log-probabilities are known."
+    ks = voted.coverage.k.tolist()
+    return data | {
+        "measured": as_json(voted.coverage),
+        "methods": [method | {"k": ks} for method in methods],
+        "why": "" if methods else why,
+    }
 
 
-def _vote(index: int, n: int, c: int, classes: Classes | None) -> list[int | bool | None]:
+def _best_of(problems: Sequence[Answers], ks: Ints) -> Json:
+    """The sample with the highest mean log-probability, exact."""
+    n = np.array([problem.n for problem in problems])
+    value, lo, hi, _ = mean_over_problems(best_of(problems, ks), np.ones_like(n), n[:, None] / ks)
+    return _method("logprob", "Highest mean log-probability", "log-probability", value, lo, hi)
+
+
+def _method(name: str, title: str, short: str, value: Floats, lo: Floats, hi: Floats) -> Json:
+    return {"name": name, "title": title, "short": short, **as_json({"coverage": value, "lo": lo, "hi": hi})}
+
+
+def _votes(indices: Sequence[int], problems: Sequence[Answers]) -> list[list[int | bool | None]]:
     """[problem, graded, correct, whether the most frequent answer is right, its votes]; None without any answer."""
-    if classes is None or not classes.votes.size:
-        return [index, n, c, None, 0]
-    return [index, n, c, bool(classes.is_right[0]), int(classes.votes[0])]
+    bars = vote_bars(problems)
+    return [
+        [index, problem.n, int(problem.correct.sum()), bool(right) if votes else None, votes]
+        for index, problem, right in zip(indices, problems, bars.vote_is_right, strict=True)
+        for votes in [votes_of(problem)]
+    ]
