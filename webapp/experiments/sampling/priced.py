@@ -84,8 +84,8 @@ class Duel:
 def duel_of(runs: Sequence[Run], query: CompareQuery) -> Duel | None:
     """The two runs the address names, else those whose sample costs least and most. None when fewer than two have a
     cost on one axis."""
-    axis = next((axis for axis in AXES if sum(_has(run, axis) for run in runs) > 1), None)
-    if axis is None:
+    axis = max(AXES, key=lambda axis: sum(_has(run, axis) for run in runs))  # the first of those that most runs have
+    if sum(_has(run, axis) for run in runs) < 2:
         return None
     priced = sorted((run for run in runs if _has(run, axis)), key=lambda run: run.costs.lines[axis].per_sample)
     by_code = {run.experiment.code: run for run in priced}

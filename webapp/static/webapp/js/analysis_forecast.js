@@ -52,7 +52,7 @@ function forecastFigure(plot, { measured, forecast, law, reach }, slot) {
     traces.push(...bandedLine({ x: law.k, y: law.coverage, colour: look.muted, dash: "dot", width: 1.75, hover: `Power law, ${HOVER}` }));
     ends.push({ x: law.k.at(-1), y: law.coverage.at(-1), text: `power law ${percent(law.coverage.at(-1))}`, colour: look.muted });
   }
-  traces.push(...bandedLine({ x: measured.k, y: measured.coverage, lo: measured.lo, hi: measured.hi, colour, markers: true, hover: `Measured, ${HOVER}${BAND}` }));
+  traces.push(...bandedLine({ x: measured.k, y: measured.coverage, lo: measured.lo, hi: measured.hi, colour, markers: plot.clientWidth >= NARROW, hover: `Measured, ${HOVER}${BAND}` }));
   const most = Math.max(reach, forecast?.k.at(-1) || 0, law?.k.at(-1) || 0);
   const layout = plotLayout(plot, { x: samplesAxis(most, narrow), ends, revision: `forecast-${reach}`, ...ruler(reach, look, "measured", "forecast") });
   const cells = (curve, i) => (curve ? [curve.coverage[i], curve.lo?.[i], curve.hi?.[i]] : [null, null, null]);
@@ -74,7 +74,7 @@ function backtestFigure(plot, { measured, backtest: test }, slot) {
     traces.push(...bandedLine({ x: test.k, y: test.power_law, colour: look.muted, dash: "dot", width: 1.75, hover: `Power law, ${HOVER}` }));
     ends.push({ x: test.k.at(-1), y: test.power_law.at(-1), text: `power law ${percent(test.power_law.at(-1))}`, colour: look.muted });
   }
-  traces.push(...bandedLine({ x: measured.k, y: measured.coverage, colour, markers: true, hover: `Measured, ${HOVER}` }));
+  traces.push(...bandedLine({ x: measured.k, y: measured.coverage, colour, markers: plot.clientWidth >= NARROW, hover: `Measured, ${HOVER}` }));
   ends.push({ x: measured.k.at(-1), y: measured.coverage.at(-1), text: `measured ${percent(measured.coverage.at(-1))}`, colour: look.strong });
   const layout = plotLayout(plot, { x: samplesAxis(measured.k.at(-1), plot.clientWidth < NARROW), ends, revision: `backtest-${test.first}`, ...ruler(test.first, look, "used for the fit", "predicted") });
   const raw = test.k.map((k, i) => [k, test.measured[i], test.predicted[i], test.lo[i], test.hi[i], test.power_law[i]]);

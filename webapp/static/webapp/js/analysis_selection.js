@@ -42,7 +42,7 @@ export function selectionFigure(plot, data, slot) {
     { x: best.k, y: best.coverage, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" },
     { x: measured.k, y: measured.coverage, type: "scatter", mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: withAlpha(look.muted, GAP), hoverinfo: "skip" },
     ...methods.flatMap((method) => bandedLine({ x: method.k, y: method.coverage, lo: method.lo, hi: method.hi, colour: look.c[method.slot], dash: method.dash, band: 0.1, hover: `${method.title}, ${HOVER}${method.lo ? BAND : ""}` })),
-    ...bandedLine({ x: measured.k, y: measured.coverage, colour: look.c[slot], markers: true, hover: `Coverage, ${HOVER}` }),
+    ...bandedLine({ x: measured.k, y: measured.coverage, colour: look.c[slot], markers: plot.clientWidth >= NARROW, hover: `Coverage, ${HOVER}` }),
   ];
   const ends = [{ x: measured.k.at(-1), y: measured.coverage.at(-1), text: "coverage", colour: look.c[slot] },
     ...methods.map((method) => ({ x: method.k.at(-1), y: method.coverage.at(-1), text: method.short, colour: look.c[method.slot] }))];
@@ -64,7 +64,7 @@ function gapNote(measured, best, look, plot) {
   if (gap < 0.1 || last < 3 || plot.clientWidth < NARROW) return [];
   const middle = Math.floor(last * 0.72);
   const near = best.k.reduce((found, k, i) => (Math.abs(k - measured.k[middle]) < Math.abs(best.k[found] - measured.k[middle]) ? i : found), 0);
-  return [{ x: Math.log10(measured.k[middle]), y: (measured.coverage[middle] + best.coverage[near]) / 2, showarrow: false, text: "solved, but not picked", font: { size: 12, color: look.text } }];
+  return [{ x: Math.log10(measured.k[middle]), y: (measured.coverage[middle] + best.coverage[near]) / 2, showarrow: false, text: "solved, but not picked", bgcolor: withAlpha(look.surface, 0.7), font: { size: 12, color: look.text } }];
 }
 
 export function selectionLegend(data, slot) {
@@ -74,6 +74,7 @@ export function selectionLegend(data, slot) {
 
 export function selectionText({ measured, methods }) {
   const end = measured.k.at(-1);
-  const kept = methods.map((method) => `${method.title} keeps ${percent(method.coverage.at(-1))}`).join(", ");
-  return `At k = ${count(end)} coverage is ${percent(measured.coverage.at(-1))}; ${kept.charAt(0).toLowerCase()}${kept.slice(1)}.`;
+  const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
+  const kept = methods.map((method) => `${lower(method.title)} keeps ${percent(method.coverage.at(-1))}`).join(", ");
+  return `At k = ${count(end)} coverage is ${percent(measured.coverage.at(-1))}; ${kept}.`;
 }

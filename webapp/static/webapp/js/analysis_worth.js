@@ -19,14 +19,24 @@ export function drawWorth(panel, data) {
     ...(gains.dollars_per_sample ? [amount(gains.dollars_per_sample * gains.samples[i], "dollars")] : []),
   ]);
   const heads = ["Samples more", "Newly solved", gains.seconds_per_sample ? "GPU time" : "Samples", ...(gains.dollars_per_sample ? ["US$"] : [])];
-  body.replaceChildren(element("p.worth-lead", {}, ...lead(gains)), table("Newly solved problems to expect from more samples", heads, rows));
+  const rates = [["per 1,000 samples", gains.per_sample, 1000], ["per GPU hour", gains.per_gpu_hour, 1], ["per US$", gains.per_dollar, 1]].filter(([, values]) => values);
+  const rateRows = gains.more.map((more, i) => [`+ ${count(more)}`, ...rates.map(([, values, times]) => one(values[i] * times))]);
+  body.replaceChildren(element("p.worth-lead", {}, ...lead(gains)),
+    table("Newly solved problems to expect from more samples", heads, rows),
+    table("Newly solved problems for what is spent", ["Newly solved", ...rates.map(([title]) => title)], rateRows),
+    element("p.muted.small", {}, onlyUnsolved(gains)));
   setText(foot.firstElementChild, footText(gains));
 }
 
 function lead(gains) {
   const [more, solved] = [gains.more[0], gains.newly_solved[0]];
-  const rate = gains.per_gpu_hour ? `, ${one(gains.per_gpu_hour[0])} per GPU hour` : "";
-  return ["Doubling to ", element("b", {}, `${count(2 * more)} samples`), " should solve ", element("b", {}, `${one(solved)} of the ${count(gains.unsolved)} unsolved`), ` problems${rate}.`];
+  return ["Doubling to ", element("b", {}, `${count(2 * more)} samples`), " should solve ", element("b", {}, `${one(solved)} of the ${count(gains.unsolved)} unsolved`), " problems."];
+}
+
+/** "Draw more" draws on every problem, but only unsolved ones can be newly solved. */
+function onlyUnsolved(gains) {
+  const share = (gains.unsolved * gains.more[0]) / gains.samples[0];
+  return `Spent on the ${count(gains.unsolved)} unsolved problem${gains.unsolved === 1 ? "" : "s"} alone, the same would take ${(100 * share).toFixed(0)}% of this.`;
 }
 
 function footText(gains) {

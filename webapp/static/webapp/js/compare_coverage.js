@@ -78,7 +78,7 @@ function figureOf(plot, drawn, view, { published = [], frontiers = {} }) {
   const forecasts = view.fits ? drawn.filter(({ run }) => view.forecasts.get(run.code)) : [];
   const traces = [
     ...overlays.flatMap((each) => publishedTraces(each, look)),
-    ...drawn.flatMap(({ run, x }) => runTraces(run, x, view, look, drawn.length)),
+    ...drawn.flatMap(({ run, x }) => runTraces(run, x, view, look, { many: drawn.length, narrow })),
     ...forecasts.flatMap(({ run }) => forecastTraces(run, view, look)),
   ];
   if (frontier) traces.unshift(frontierTrace(frontier, look));
@@ -88,12 +88,12 @@ function figureOf(plot, drawn, view, { published = [], frontiers = {} }) {
   return { traces, layout, ...words(drawn, view) };
 }
 
-function runTraces(run, x, view, look, many) {
+function runTraces(run, x, view, look, { many, narrow }) {
   const { k, coverage, lo, hi } = run.curve;
   const colour = look.c[run.slot];
   const price = view.axis === "k" ? "" : `<br>${escapeText(axisText(view))}: %{customdata[2]}`;
   return bandedLine({
-    x, y: coverage, lo, hi, colour, dash: run.dash, markers: many <= 8, band: view.bands ? (many > 3 ? QUIET_BAND : 0.18) : 0,
+    x, y: coverage, lo, hi, colour, dash: run.dash, markers: many <= 8 && !narrow, band: view.bands ? (many > 3 ? QUIET_BAND : 0.18) : 0,
     custom: k.map((_, i) => [lo[i], hi[i], amount(x[i], view.axis), k[i]]),
     hover: `<b>${escapeText(run.name)}</b><br>k = %{customdata[3]}${price}<br>%{y:.1%} solved<br>95% band %{customdata[0]:.1%} to %{customdata[1]:.1%}`,
   });

@@ -17,7 +17,7 @@ export function mountDifference(panel, state) {
     const narrow = plot.clientWidth < NARROW;
     const side = (text, y, anchor) => ({ xref: "paper", x: 0.01, y, yanchor: anchor, xanchor: "left", showarrow: false, text, font: { color: look.muted, size: 12 } });
     const traces = bandedLine({
-      x: pair.k, y: pair.difference, lo: pair.lo, hi: pair.hi, colour: look.strong, markers: true,
+      x: pair.k, y: pair.difference, lo: pair.lo, hi: pair.hi, colour: look.strong, markers: !narrow,
       custom: pair.k.map((_, i) => [signed(pair.lo[i]), signed(pair.hi[i]), signed(pair.difference[i]), pair.p[i].toFixed(3)]),
       hover: "k = %{x}<br>%{customdata[2]} points<br>95% band %{customdata[0]} to %{customdata[1]}<br>p = %{customdata[3]}",
     });
