@@ -82,7 +82,7 @@ def forecast(
     ks: npt.ArrayLike | None = None,
     *,
     over: Over = "samples",
-    draws: int = 400,
+    draws: int = 300,
     seed: int = 0,
 ) -> Forecast | None:
     """Coverage at any k, far beyond n too, by the zero-inflated beta-binomial law of highest likelihood.
@@ -95,7 +95,7 @@ def forecast(
     law = fit_beta_binomial(n, c)
     if law is None:
         return None
-    ks = log_spaced(100 * int(n.max()), 60) if ks is None else np.asarray(ks, dtype=np.int64)
+    ks = log_spaced(100 * int(n.max()), 50) if ks is None else np.asarray(ks, dtype=np.int64)
     laws = draw_laws(n, c, draws, seed)
     if over == "problems":
         mean = law.coverage(ks)
@@ -189,7 +189,7 @@ def expected_gains(
     on: Literal["unsolved", "all"] = "unsolved",
     dollars_per_sample: float | None = None,
     gpu_seconds_per_sample: float | None = None,
-    draws: int = 400,
+    draws: int = 300,
     seed: int = 0,
 ) -> Gains | None:
     """Newly solved problems when ``more`` samples, shape (amounts,), are drawn on all or all unsolved problems.

@@ -35,7 +35,7 @@ class Draws:
     impossible: Floats
 
 
-def draw_laws(n: npt.ArrayLike, c: npt.ArrayLike, draws: int = 400, seed: int = 0) -> Draws:
+def draw_laws(n: npt.ArrayLike, c: npt.ArrayLike, draws: int = 300, seed: int = 0) -> Draws:
     """``draws`` laws in proportion to their likelihood times a weak prior: log alpha ~ N(0, 2), log beta ~ N(1, 3), and
     an even chance that no problem is impossible, else ``impossible`` uniform.
 

@@ -102,7 +102,7 @@ def vote_bars(problems: Sequence[Answers]) -> VoteBars:
 
 def _ballot(problem: Answers, weight: Floats) -> _Ballot:
     heard = problem.answer != NO_ANSWER
-    _, classes = np.unique(problem.answer[heard], return_inverse=True)
+    classes = _compact(problem.answer[heard])
     sums = np.bincount(classes, weight[heard]).astype(np.float64)
     order = np.argsort(-sums, kind="stable")
     rank = np.empty_like(order)
@@ -114,6 +114,13 @@ def _ballot(problem: Answers, weight: Floats) -> _Ballot:
     right = np.bincount(sample[heard], problem.correct[heard], minlength=len(order)) / np.maximum(sizes, 1)
     squares = np.bincount(sample[heard], weight[heard] ** 2, minlength=len(order)).astype(np.float64)
     return _Ballot(sample, weight, sizes, sums[order], squares, right)
+
+
+def _compact(ids: Ints) -> Ints:
+    """The ids as 0, 1, ... without gaps."""
+    if ids.max(initial=0) > 4 * len(ids):
+        return np.unique(ids, return_inverse=True)[1]
+    return np.asarray((np.cumsum(np.bincount(ids) > 0) - 1)[ids])  # the same without sorting
 
 
 def _winner(ballot: _Ballot) -> float:
