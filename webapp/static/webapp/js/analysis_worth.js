@@ -4,6 +4,7 @@ import { element, table, setHidden, setText } from "./dom.js";
 import { amount } from "./costs.js";
 import { count, short } from "./format.js";
 
+const rate = (value) => (value >= 10 ? count(value) : String(Number(value.toPrecision(2))));
 const one = (value) => (value < 0.05 ? "under 0.1" : value.toFixed(value < 10 ? 1 : 0));
 
 export function drawWorth(panel, data) {
@@ -20,7 +21,7 @@ export function drawWorth(panel, data) {
   ]);
   const heads = ["Samples more", "Newly solved", gains.seconds_per_sample ? "GPU time" : "Samples", ...(gains.dollars_per_sample ? ["US$"] : [])];
   const rates = [["per 1,000 samples", gains.per_sample, 1000], ["per GPU hour", gains.per_gpu_hour, 1], ["per US$", gains.per_dollar, 1]].filter(([, values]) => values);
-  const rateRows = gains.more.map((more, i) => [`+ ${count(more)}`, ...rates.map(([, values, times]) => one(values[i] * times))]);
+  const rateRows = gains.more.map((more, i) => [`+ ${count(more)}`, ...rates.map(([, values, times]) => rate(values[i] * times))]);
   body.replaceChildren(element("p.worth-lead", {}, ...lead(gains)),
     table("Newly solved problems to expect from more samples", heads, rows),
     table("Newly solved problems for what is spent", ["Newly solved", ...rates.map(([title]) => title)], rateRows),

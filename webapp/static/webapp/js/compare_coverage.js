@@ -7,21 +7,26 @@ import { amount, axisText, costOf, lineName } from "./costs.js";
 import { loadForecasts } from "./forecasts.js";
 
 const QUIET_BAND = 0.1; // of the line's colour where many bands lie over each other
+const MOST_BANDS = 6; // runs whose bands can still be told apart; with more they are off until asked for
+const FRONTIER = 0.4; // opacity
+const FAINT = 0.12; // opacity of the other runs while the legend points at one
 
 export function mountCompareCoverage(panel, state) {
-  const view = { bands: true, fits: false, published: new Set(), forecasts: new Map() };
+  const few = state.series.runs.length <= MOST_BANDS;
+  const view = { bands: few, fits: false, published: new Set(), forecasts: new Map() };
   const legend = panel.querySelector("[data-legend]");
   const promptChoice = panel.querySelector("[data-when-cost]");
   const redraw = mountFigure(panel, "coverage", (plot) => draw(plot));
 
   view.axis = choice(panel.querySelectorAll("[data-axis]"), "x", "axis", (value) => { view.axis = value; redraw({ forgetZoom: true }); });
   view.prompt = choice(panel.querySelectorAll("[data-prompt]"), "prompt", "prompt", (value) => { view.prompt = value; redraw({ forgetZoom: true }); });
-  toggle(panel.querySelector("[data-bands]"), "bands", true, (on) => { view.bands = on; redraw(); });
+  toggle(panel.querySelector("[data-bands]"), "bands", few, (on) => { view.bands = on; redraw(); });
   toggle(panel.querySelector("[data-fits]"), "fits", false, async (on) => {
     view.fits = on;
     if (on) await loadForecasts(state.series.runs, view.forecasts, redraw);
     redraw({ forgetZoom: true });
   });
+  pointAt(legend, panel.querySelector("[data-plot]"));
   const menu = panel.querySelector("[data-published]");
   if (menu) mountPublished(menu, view, redraw);
 
@@ -56,6 +61,16 @@ function toggle(button, key, initially, onChange) {
   if (on !== initially) onChange(on);
 }
 
+/** While the pointer or the focus is on a run in the legend, the others step back. */
+function pointAt(legend, plot) {
+  const show = (code) => {
+    if (!plot.data || plot.hidden) return;
+    Plotly.restyle(plot, { opacity: plot.data.map((trace) => (code && trace.meta && trace.meta !== code ? FAINT : trace.meta === "frontier" ? FRONTIER : 1)) });
+  };
+  for (const kind of ["pointerover", "focusin"]) legend.addEventListener(kind, ({ target }) => show(target.closest("[data-code]")?.dataset.code));
+  for (const kind of ["pointerleave", "focusout"]) legend.addEventListener(kind, () => show(null));
+}
+
 function mountPublished(menu, view, redraw) {
   const boxes = [...menu.querySelectorAll("input")];
   const asked = (new URLSearchParams(location.search).get("published") || "").split(".");
@@ -78,8 +93,8 @@ function figureOf(plot, drawn, view, { published = [], frontiers = {} }) {
   const forecasts = view.fits ? drawn.filter(({ run }) => view.forecasts.get(run.code)) : [];
   const traces = [
     ...overlays.flatMap((each) => publishedTraces(each, look)),
-    ...drawn.flatMap(({ run, x }) => runTraces(run, x, view, look, { many: drawn.length, narrow })),
-    ...forecasts.flatMap(({ run }) => forecastTraces(run, view, look)),
+    ...drawn.flatMap(({ run, x }) => marked(run, runTraces(run, x, view, look, { many: drawn.length, narrow }))),
+    ...forecasts.flatMap(({ run }) => marked(run, forecastTraces(run, view, look))),
   ];
   if (frontier) traces.unshift(frontierTrace(frontier, look));
   const ends = drawn.map(({ run, x }) => endOf(run, x, view, look));
@@ -87,6 +102,8 @@ function figureOf(plot, drawn, view, { published = [], frontiers = {} }) {
   const layout = plotLayout(plot, { x: xAxis(drawn, overlays, forecasts, view, narrow), ends, revision: `${view.axis}-${view.prompt}-${view.fits}` });
   return { traces, layout, ...words(drawn, view) };
 }
+
+const marked = (run, traces) => traces.map((trace) => ({ ...trace, meta: run.code }));
 
 function runTraces(run, x, view, look, { many, narrow }) {
   const { k, coverage, lo, hi } = run.curve;
@@ -145,7 +162,7 @@ function xAxis(drawn, overlays, forecasts, view, narrow) {
 /** The most coverage for the price: steps under all lines. */
 const frontierTrace = ({ x, y }, look) => ({
   x, y, type: "scatter", mode: "lines", hoverinfo: "skip",
-  line: { color: look.muted, width: 6, shape: "hv" }, opacity: 0.4,
+  line: { color: look.muted, width: 6, shape: "hv" }, opacity: FRONTIER, meta: "frontier",
 });
 
 function legendItems(drawn, view, { runs, published = [], frontiers = {} }) {
@@ -154,7 +171,7 @@ function legendItems(drawn, view, { runs, published = [], frontiers = {} }) {
     const last = run.curve.k.length - 1;
     const value = last < 0 ? "no curve yet" : shown.has(run.code) ? `${percent(run.curve.coverage[last])} at ${count(run.curve.k[last])}` : "cost not known";
     const running = run.status === "running" ? `, running: ${count(run.reach)} of ${count(run.planned)}` : "";
-    return element("li", {}, swatch(`c${run.slot}`, run.dash), element("a", { href: run.url }, run.name), element("span", {}, value + running));
+    return element("li", { "data-code": run.code }, swatch(`c${run.slot}`, run.dash), element("a", { href: run.url }, run.name), element("span", {}, value + running));
   });
   if (frontiers[lineName(view)]) items.push(element("li", {}, element("i.swatch.c8"), "frontier: most coverage for the price"));
   if (view.fits) items.push(element("li", {}, swatch("c8", "dash"), "forecast (beta-binomial)"), element("li", {}, swatch("c8", "dot"), "power law"));
