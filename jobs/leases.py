@@ -144,10 +144,10 @@ def finish(lease: Lease) -> None:
         roll_up(shard.experiment_id, seq)
 
 
-def fail(lease: Lease, reason: str, log_tail: str = "") -> None:
-    """The attempt ended badly: queue the shard again, or give up after MAX_ATTEMPTS."""
+def fail(lease: Lease, reason: str, log_tail: str = "", *, final: bool = False) -> None:
+    """The attempt ended badly: queue the shard again, or give up after MAX_ATTEMPTS or when the failure is final."""
     with held(lease) as (shard, seq):
-        _end_attempt(shard, seq, reason, log_tail)
+        _end_attempt(shard, seq, reason, log_tail, final=final)
 
 
 def release(lease: Lease, reason: str) -> None:
@@ -163,9 +163,9 @@ def _leave(shard: Shard, to: str, seq: int, **fields: Any) -> None:
     _move(Shard.objects.filter(pk=shard.pk), to, lease_until=None, seq=seq, **fields)
 
 
-def _end_attempt(shard: Shard, seq: int, reason: str, log_tail: str) -> None:
-    given_up = shard.attempt >= settings.MAX_ATTEMPTS
-    outcome = "no attempt is left" if given_up else "it is queued again"
+def _end_attempt(shard: Shard, seq: int, reason: str, log_tail: str, *, final: bool = False) -> None:
+    given_up = final or shard.attempt >= settings.MAX_ATTEMPTS
+    outcome = "another would fail too" if final else "no attempt is left" if given_up else "it is queued again"
     text = f"{shard}, attempt {shard.attempt} of {settings.MAX_ATTEMPTS}, failed: {reason}; {outcome}."
     logbook.write(shard.experiment_id, seq, [logbook.Line(text, "error" if given_up else "warning")], shard.pk)
     _leave(

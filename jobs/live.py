@@ -92,6 +92,7 @@ def _stages(experiment: Experiment) -> list[dict[str, Any]]:
             **found.get(stage["name"], {}),
         }
         for stage in experiment.stages
+        if stage["name"] in found or not found  # a stage that is planned for later only has no shards yet
     ]
 
 

@@ -104,7 +104,8 @@ class Runner:
             module = importlib.import_module(request["module"])
             module.run(request["stage"], request["job"], context)
         except Exception as error:
-            context.send("failed", reason=describe(error), trace=traceback.format_exc())
+            final = bool(getattr(error, "is_final", False))  # it would fail again in the same way
+            context.send("failed", reason=describe(error), trace=traceback.format_exc(), final=final)
         else:
             context.send("stopped" if context.stop.is_set() else "done")
         finally:
@@ -116,7 +117,8 @@ class Runner:
 def describe(error: Exception) -> str:
     """The error in a line: its text, after the type's name where that says something."""
     text = " ".join(str(error).split()) or "no message"
-    return text if type(error) in (Exception, RuntimeError, ValueError) else f"{type(error).__name__}: {text}"
+    is_sentence = type(error) in (Exception, RuntimeError, ValueError) or getattr(error, "is_final", False)
+    return text if is_sentence else f"{type(error).__name__}: {text}"
 
 
 def _die_with(parent: int) -> None:

@@ -26,11 +26,12 @@ _LONGEST_TAIL = 8_000  # characters
 
 
 class AttemptFailed(Exception):
-    """The attempt ended badly; text and ``tail`` go into the shard."""
+    """The attempt ended badly; text and ``tail`` go into the shard. ``final``: another one would end the same way."""
 
-    def __init__(self, reason: str, tail: str = "") -> None:
+    def __init__(self, reason: str, tail: str = "", *, final: bool = False) -> None:
         super().__init__(reason)
         self.tail = tail
+        self.final = final
 
 
 class Attempt:
@@ -62,7 +63,7 @@ class Attempt:
         except LeaseLost:
             self._abandon()
         except (AttemptFailed, RunnerDied) as error:
-            self._fail(str(error), getattr(error, "tail", ""))
+            self._fail(str(error), getattr(error, "tail", ""), final=getattr(error, "final", False))
         except Exception as error:
             logger.exception("the results of shard %d could not be recorded", self._lease.shard_id)
             self._recorder = Recorder(self._lease)  # what could not be stored now will not be at the next try
@@ -95,7 +96,7 @@ class Attempt:
 
     def _is_end(self, message: Message) -> bool:
         if message["is"] == "failed":
-            raise AttemptFailed(message["reason"], message["trace"])
+            raise AttemptFailed(message["reason"], message["trace"], final=message.get("final", False))
         return bool(message["is"] == "done")
 
     def _beat(self) -> None:
@@ -139,12 +140,12 @@ class Attempt:
             pass
         self._runner.kill()
 
-    def _fail(self, reason: str, tail: str) -> None:
+    def _fail(self, reason: str, tail: str, *, final: bool = False) -> None:
         """After a failure the process may be in any state (a CUDA error stays for ever), so it is not used again."""
         output = f"{self._runner.output_tail()}\n{tail}".strip()[-_LONGEST_TAIL:]
         self._runner.kill()
         try:
             self._recorder.flush()
-            leases.fail(self._lease, reason, output)
+            leases.fail(self._lease, reason, output, final=final)
         except LeaseLost:
             logger.info("shard %d failed after its lease was lost: %s", self._lease.shard_id, reason)

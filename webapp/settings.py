@@ -19,6 +19,7 @@ import django_stubs_ext
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from engine.endpoint import EndpointError, parse_endpoints
 from webapp import env
 
 django_stubs_ext.monkeypatch()
@@ -199,6 +200,11 @@ HANG_SECONDS = env.integer("CANOPY_HANG_SECONDS", 600, least=5)
 MAX_ATTEMPTS = env.integer("CANOPY_MAX_ATTEMPTS", 3, least=1)
 # Token and GPU prices laid over the shipped table (engine/cost/prices.toml); a TOML file of the same shape.
 PRICES_FILE = Path(env.text("CANOPY_PRICES")).resolve() if env.text("CANOPY_PRICES") else None
+try:
+    # The web server needs the names, workers the keys too; no key is shown or stored.
+    ENDPOINTS = parse_endpoints(env.secret("CANOPY_ENDPOINTS"))
+except EndpointError as error:
+    raise ImproperlyConfigured(f"CANOPY_ENDPOINTS: {error}") from None
 MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
 
 # --- accounts, mail, files, pages -------------------------------------------------------------------------------------
@@ -230,6 +236,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 }
 WHITENOISE_USE_FINDERS = DEBUG
 DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+IMPORT_MAX_BYTES = env.integer("CANOPY_IMPORT_MAX_MB", 1024, least=1) * 2**20
 USE_TZ = True
 TIME_ZONE = env.text("CANOPY_TIME_ZONE", "UTC")
 LANGUAGE_CODE = "en-us"

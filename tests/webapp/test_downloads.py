@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,6 +16,7 @@ from django.http import HttpResponse
 from django.test import AsyncClient
 from django.urls import reverse
 
+from engine.exchange import Source, read_results
 from jobs.models import Artifact, Experiment, LogLine
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
@@ -136,3 +138,33 @@ def test_the_log_is_text(make_experiment: Make, bob: User) -> None:
     answer, body = fetch(address(experiment, "log.txt"), bob)
     assert body.endswith("warning lost its lease\n")
     assert answer["Content-Type"].startswith("text/plain")
+
+
+def test_the_report_and_the_json_tell_the_experiment_without_texts(make_experiment: Make, bob: User) -> None:
+    experiment = make_experiment(name="<b>Bold</b> & more", n=4, c=1)
+    draw(experiment, 2, text="a secret text {answer}")
+    answer, body = fetch(address(experiment, "report.html"), bob)
+    assert answer["Content-Type"] == "text/html"
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert "&lt;b&gt;Bold&lt;/b&gt; &amp; more" in body and "<b>Bold" not in body
+    assert "What is 1 + 1?" in body and "Temperature" in body and "<svg" in body
+    assert "secret" not in body
+
+    _, body = fetch(address(experiment, "experiment.json"), bob)
+    told = json.loads(body)
+    assert told["settings"]["temperature"] == 0.8
+    assert [(one["uid"], one["n"], one["c"]) for one in told["problems"]] == [(f"p{i}", 4, 1) for i in range(3)]
+    assert told["curve"]["k"][0] == 1 and len(told["curve"]["coverage"]) == len(told["curve"]["k"])
+
+
+def test_what_was_exported_can_be_imported(make_experiment: Make, bob: User, tmp_path: Path) -> None:
+    experiment = make_experiment()
+    made = draw(experiment, 5, text="The answer is {answer}")
+    _, body = fetch(address(experiment, "samples.jsonl"), bob)
+    path = tmp_path / "samples.jsonl"
+    path.write_text(body)
+    again = [one.record for one in read_results(Source(path, path.name))]
+    assert [(one.problem, one.outcome, one.answer, one.tokens) for one in again] == [
+        (one.problem.uid, one.verdict, one.answer, one.tokens) for one in made
+    ]
+    assert {one.text for one in again} == {one.body.text for one in made}

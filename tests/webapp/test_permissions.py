@@ -71,6 +71,7 @@ PAGES = {
     "workers": Page(READ, ("team",)),
     "share-links": Page(READ, ("team",)),
     "experiment-new": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team", "kind")),
+    "experiment-import": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team",)),
     "experiment-estimate": post(READ, "team", "kind"),
     "problem-set-upload": post(WRITE, "team"),
     "experiment": Page(READ, ("code",)),

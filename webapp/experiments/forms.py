@@ -102,9 +102,10 @@ def unescape(text: str) -> str:
 
 @cache
 def fields_of(spec: type[BaseModel]) -> tuple[Field, ...]:
-    """The fields of a Spec in its own order."""
+    """The fields of a Spec in its own order, without those that no form sets (widget "none")."""
     schema = spec.model_json_schema()
-    return tuple(_field(name, part, spec) for name, part in schema["properties"].items())
+    shown = {name: part for name, part in schema["properties"].items() if part.get("widget") != "none"}
+    return tuple(_field(name, part, spec) for name, part in shown.items())
 
 
 def _field(name: str, part: Json, spec: type[BaseModel]) -> Field:

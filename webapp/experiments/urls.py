@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from webapp.experiments import views_actions, views_compare, views_list, views_new
+from webapp.experiments.sampling import views_import
 
 urlpatterns = [
     path("", views_list.home, name="home"),
@@ -14,6 +15,7 @@ urlpatterns = [
     path("teams/<uuid:team>/workers/", views_list.workers, name="workers"),
     path("teams/<uuid:team>/new/<slug:kind>/", views_new.new, name="experiment-new"),
     path("teams/<uuid:team>/new/<slug:kind>/estimate/", views_new.estimate, name="experiment-estimate"),
+    path("teams/<uuid:team>/import/", views_import.import_results, name="experiment-import"),
     path("teams/<uuid:team>/problem-sets/", views_new.problem_set_upload, name="problem-set-upload"),
     path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),
     path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),

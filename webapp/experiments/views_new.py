@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,10 +13,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from pydantic import BaseModel
 
 from engine.problems import ProblemFormatError, parse_bytes
+from engine.tasks import TASKS, problems_of_file
 from jobs import services
 from jobs.kinds import all_kinds, get_kind
-from jobs.kinds.base import Kind
+from jobs.kinds.base import Kind, SpecError
 from jobs.kinds.sampling.models import ProblemSet
+from jobs.kinds.sampling.problem_sets import save_problem_set
 from jobs.models import Priority
 from webapp.accounts.models import Team, User
 from webapp.experiments.access import get_experiment, get_team
@@ -123,6 +124,7 @@ def _page(
         "preset": preset,
         "preset_values": {card.name: _shown(kind, card.values) for card in presets},
         "options": {widget: groups for widget in widgets if (groups := adapter.options(widget, team))},
+        "tasks": [(task.name, task.title) for task in TASKS.values()],
         "priorities": [(str(value), label) for value, label in Priority.choices],
         "priority": priority or str(Priority.NORMAL.value),
         "estimate": _estimate(kind, form, team),
@@ -175,17 +177,12 @@ def _keep(request: HttpRequest, team: Team) -> tuple[ProblemSet | None, str]:
     file = request.FILES.get("file")
     if file is None:
         return None, "Choose a file with one JSON object a line."
-    name = (request.POST.get("name", "").replace("\0", "").strip() or str(file.name).removesuffix(".jsonl"))[:80]
+    name = request.POST.get("name", "").strip() or str(file.name).removesuffix(".gz").removesuffix(".jsonl")
+    task = TASKS.get(request.POST.get("task", ""))
     try:
-        problems = parse_bytes(file.read())
-    except ProblemFormatError as error:
+        content = file.read()
+        problems = parse_bytes(content) if task is None else problems_of_file(task, content)
+        made = save_problem_set(team=team, by=cast(User, request.user), name=name, problems=problems)
+    except (ProblemFormatError, SpecError) as error:
         return None, str(error)
-    records = [{"uid": one.uid, "question": one.question, "answer": one.answer} for one in problems]
-    try:
-        with transaction.atomic():
-            made = ProblemSet.objects.create(
-                team=team, name=name, problems=records, count=len(records), created_by=cast(User, request.user)
-            )
-    except IntegrityError:
-        return None, f"Your team has a set called {name} already. Give this one another name."
     return made, ""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max
 
+from engine.endpoint import EndpointError, find_endpoint, is_hosted
 from engine.problems import Problem, bundled
 from engine.sampling.sources import ModelError
 from jobs.kinds.base import SpecError
-from jobs.kinds.sampling.models import ProblemSet
+from jobs.kinds.sampling.models import Problem as ProblemRow
+from jobs.kinds.sampling.models import ProblemSet, SampleText
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.models import Experiment
 
 # Rows that one experiment may make. A bound keeps a slip of the keyboard from filling the disk.
 MAX_TOTAL_SAMPLES = 5_000_000
@@ -21,8 +25,11 @@ def check_spec(spec: SamplingSpec, team: Any) -> list[SpecError]:
     """All that is wrong with a valid Spec in this team on this server; an empty list when it can be submitted."""
     errors = []
     try:
-        resolve_model(spec.model, settings.MODEL_DIRS)
-    except ModelError as error:
+        if is_hosted(spec.model):
+            find_endpoint(spec.model, settings.ENDPOINTS)
+        else:
+            resolve_model(spec.model, settings.MODEL_DIRS)
+    except (EndpointError, ModelError) as error:
         errors.append(SpecError("model", str(error)))
     try:
         load_problems(spec, team)
@@ -53,3 +60,15 @@ def check_total(problems: int, samples: int) -> None:
             f"{problems:,} problems × {samples:,} samples is more than the {MAX_TOTAL_SAMPLES:,} an experiment may "
             f"hold. Draw at most {MAX_TOTAL_SAMPLES // problems:,} samples, or use fewer problems.",
         )
+
+
+def check_import(experiment: Experiment, spec: SamplingSpec) -> None:
+    """Raise SpecError for what imported results do not allow: drawing more, and grading answers that are not there."""
+    drawn = ProblemRow.objects.filter(experiment=experiment).aggregate(most=Max("drawn"))["most"]
+    if drawn and spec.samples > drawn:
+        raise SpecError("samples", "Imported results cannot be drawn further: no model is behind them.")
+    if "verifier" in spec.model_fields_set:
+        if not SampleText.objects.filter(sample__experiment=experiment).exists():
+            raise SpecError("verifier", "The imported file held no answer texts, so there is nothing to grade.")
+        if not ProblemRow.objects.filter(experiment=experiment).exclude(answer="").exists():
+            raise SpecError("verifier", "The imported file held no gold answers, so nothing can be graded again.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
 
+from engine.endpoint import find_endpoint, is_hosted
 from jobs.kinds.sampling.export import export_job
+from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.models import Sample, Verdict
-from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, Block
+from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, Block
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.store import problems_of
 from jobs.models import Shard
@@ -18,7 +21,8 @@ _PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "stop", "seed")
 
 
 def make_job(shard: Shard) -> dict[str, Any]:
-    return {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job}[shard.stage](shard)
+    makers = {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job, IMPORT: import_job}
+    return makers[shard.stage](shard)
 
 
 def _generate_job(shard: Shard) -> dict[str, Any]:
@@ -35,6 +39,7 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
     missing = {index: [i for i in wanted if i not in drawn[index]] for index in sorted(problems)}
     values = spec.model_dump()
     return {
+        **_hosted(spec),
         "done": sum(map(len, drawn.values())),
         "model": spec.model,
         "model_dirs": [str(path) for path in settings.MODEL_DIRS],
@@ -51,6 +56,14 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
             if indices
         ],
     }
+
+
+def _hosted(spec: SamplingSpec) -> dict[str, Any]:
+    """For a model behind an endpoint: where it is and with which key. A job lives in memory only."""
+    if not is_hosted(spec.model):
+        return {}
+    hosted = find_endpoint(spec.model, settings.ENDPOINTS)
+    return {"hosted_model": hosted.model, "endpoint": asdict(settings.ENDPOINTS[hosted.endpoint])}
 
 
 def _grade_job(shard: Shard) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from engine.endpoint import is_hosted
 from jobs.kinds.base import Kind, Row, StagePlan
-from jobs.kinds.sampling import live, store
-from jobs.kinds.sampling.checks import check_total, load_problems
+from jobs.kinds.sampling import importing, live, store
+from jobs.kinds.sampling.checks import check_import, check_total, load_problems
 from jobs.kinds.sampling.export import export_folder
 from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
-from jobs.kinds.sampling.plan import GENERATE, GRADE, Block, stages
+from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, Block, import_stages, stages
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.models import Experiment, Shard, next_seq
 
@@ -28,7 +29,8 @@ class SamplingKind(Kind):
 
     def create_rows(self, experiment: Experiment, spec: SamplingSpec) -> None:
         """Copy the problems into the experiment. Raises SpecError when the set is missing or the whole too large."""
-        store.create_problems(experiment, load_problems(spec, experiment.team))
+        if spec.imported is None:  # else the file brings them
+            store.create_problems(experiment, load_problems(spec, experiment.team))
 
     def plan(self, experiment: Experiment, spec: SamplingSpec) -> list[StagePlan]:
         """Shards for the experiment's problems, so call create_rows first. Blocks planned earlier stay first.
@@ -36,10 +38,14 @@ class SamplingKind(Kind):
         Raises SpecError when the samples became too many.
         """
         problems = Problem.objects.filter(experiment=experiment).count()
+        if spec.imported is not None:
+            check_import(experiment, spec)
+            return import_stages(problems, spec.samples, graded_here="verifier" in spec.model_fields_set)
         check_total(problems, spec.samples)
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
         existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
-        return stages(problems, spec.samples, existing)
+        queue = "cpu" if is_hosted(spec.model) else "gpu"
+        return stages(problems, spec.samples, existing, generate_queue=queue)
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)
@@ -47,6 +53,8 @@ class SamplingKind(Kind):
     def record(self, shard: Shard, rows: Sequence[Row], seq: int) -> int:
         if shard.stage == GENERATE:
             return store.record_samples(shard, rows)
+        if shard.stage == IMPORT:
+            return importing.record_parts(shard, rows, seq)
         if shard.stage == GRADE:
             return store.record_verdicts(shard, rows, seq)
         # The export's only row follows its files. They are kept in this transaction at the latest; then the drafts go.

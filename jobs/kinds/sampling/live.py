@@ -14,7 +14,7 @@ from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import GENERATE
 from jobs.models import Experiment, Metric, ShardStatus
 
-_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "seq")
+_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "seq")
 # A worker reports its speed every second; one that was silent for longer is not drawing.
 _RECENT = timedelta(seconds=10)
 
@@ -55,7 +55,9 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
             # Sampled to the end and still unsolved; fewer samples say little.
             "never_solved": int(((c == 0) & (n >= experiment.spec["samples"])).sum()),
             "tokens": int(tokens.sum()),
-            "mean_tokens": float(tokens.sum() / max(1, drawn.sum())),
+            "prompt_tokens": int(counters["prompt_tokens"].sum()),  # counted by an endpoint
+            # None where no length is known, as in an import without that column.
+            "mean_tokens": float(tokens.sum() / drawn.sum()) if tokens.any() else None,
             "tokens_per_second": tokens_per_second(experiment),
         },
     }

@@ -53,6 +53,8 @@ class Problem(models.Model):
     timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
     drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not
     tokens = models.PositiveBigIntegerField(default=0)  # of all samples drawn
+    # What an endpoint counted for the prompts of all its calls; 0 for models of our own, whose prompts are shared.
+    prompt_tokens = models.PositiveBigIntegerField(default=0)
     seq = models.PositiveBigIntegerField(default=0)
 
     class Meta:
@@ -77,10 +79,12 @@ class Sample(models.Model):
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="samples")
     problem = models.ForeignKey(Problem, on_delete=models.CASCADE, related_name="samples")
     index = models.PositiveIntegerField()
-    seed = models.BigIntegerField()
-    tokens = models.PositiveIntegerField()
-    logprob = models.FloatField()  # sum over the answer's tokens at temperature 1, before any filter
-    finish = models.CharField(max_length=10)
+    # None: not known. Imported results and hosted models do not tell everything.
+    seed = models.BigIntegerField(null=True, blank=True)
+    tokens = models.PositiveIntegerField(null=True, blank=True)
+    # sum over the answer's tokens at temperature 1, before any filter
+    logprob = models.FloatField(null=True, blank=True)
+    finish = models.CharField(max_length=10, blank=True)
     verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
     answer = models.CharField(max_length=200, blank=True)  # as extracted from the text
     canonical = models.CharField(max_length=200, blank=True)  # equal answers share it

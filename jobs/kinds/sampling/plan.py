@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.kinds.base import ShardPlan, StagePlan
 
-GENERATE, GRADE, EXPORT = "generate", "grade", "export"
+GENERATE, GRADE, EXPORT, IMPORT = "generate", "grade", "export", "import"
 
 # Enough samples to fill a batch, few enough that a lost shard costs little.
 SHARD_SAMPLES = 256
@@ -61,17 +61,33 @@ def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
         first = last
 
 
-def stages(problems: int, samples: int, existing: Sequence[Block] = ()) -> list[StagePlan]:
+def stages(
+    problems: int, samples: int, existing: Sequence[Block] = (), *, generate_queue: str = "gpu"
+) -> list[StagePlan]:
     """The stages for ``samples`` of each of ``problems``.
 
     ``existing`` are the blocks planned before, in order; they come first and unchanged, and new blocks start where
-    they end. So a longer plan begins with the shorter one, whatever the number of samples was then.
+    they end. So a longer plan begins with the shorter one, whatever the number of samples was then. A model behind
+    an endpoint needs no GPU: its samples are drawn on the "cpu" queue.
     """
     start = max((block.last_sample for block in existing), default=0)
     planned = [*existing, *blocks(problems, samples, start)]
     shards = [ShardPlan(block.payload(), block.size) for block in planned]
     return [
-        StagePlan(GENERATE, queue="gpu", unit="samples", shards=shards),
+        StagePlan(GENERATE, queue=generate_queue, unit="samples", shards=shards),
         StagePlan(GRADE, queue="cpu", unit="samples", pairwise=True, shards=shards),
+        StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, 3)]),
+    ]
+
+
+def import_stages(problems: int, samples: int, *, graded_here: bool) -> list[StagePlan]:
+    """The stages of an import: read the file, then write the files that every experiment leaves.
+
+    ``graded_here``: the file's verdicts were replaced by a verifier's, so there are grade shards.
+    """
+    grading = [ShardPlan(block.payload(), block.size) for block in blocks(problems, samples)] if graded_here else []
+    return [
+        StagePlan(IMPORT, queue="cpu", unit="%", shards=[ShardPlan({}, 100)]),
+        StagePlan(GRADE, queue="cpu", unit="samples", shards=grading),
         StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, 3)]),
     ]

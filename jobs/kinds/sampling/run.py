@@ -12,6 +12,8 @@ from engine.sampling import Request, Sample, SamplingParams, StepStats, render_p
 from engine.verification import Grader
 from jobs.kinds.base import Context
 from jobs.kinds.sampling.export import write_tables
+from jobs.kinds.sampling.hosted import generate_hosted
+from jobs.kinds.sampling.importing import import_file
 from jobs.kinds.sampling.sources import resolve_model
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _METRIC_SECONDS = 1.0
 
 def run(stage: str, job: dict[str, Any], context: Context) -> None:
     """Do one shard of ``stage``."""
-    {"generate": generate, "grade": grade, "export": write_tables}[stage](job, context)
+    {"generate": generate, "grade": grade, "export": write_tables, "import": import_file}[stage](job, context)
 
 
 # --- generate ---------------------------------------------------------------------------------------------------------
@@ -42,6 +44,9 @@ _warm: Warm | None = None
 
 def generate(job: dict[str, Any], context: Context) -> None:
     """Draw the missing samples of a shard's problems, a row for each as it finishes."""
+    if "endpoint" in job:
+        generate_hosted(job, context)
+        return
     done = job["done"]
     context.progress(done)
     if not job["problems"]:

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+)
 from pydantic_core.core_schema import ValidationInfo
 
 from engine.problems import BUNDLED
@@ -67,6 +76,19 @@ class Example(BaseModel):
     answer: FilledText = Field(title="Answer")
 
 
+class ImportedFile(BaseModel):
+    """The file of results that an experiment was made from, instead of drawing samples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(max_length=200)
+    size: int = Field(ge=0)  # bytes
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    format: str = Field(max_length=20)  # a name of engine.exchange.FORMATS, or "auto" until the file was read
+    score: str = Field(default="", max_length=100)
+    filter: str = Field(default="", max_length=100)
+
+
 class SamplingSpec(BaseModel):
     """Draw ``samples`` answers for each problem, grade them, and see coverage grow with k."""
 
@@ -77,7 +99,7 @@ class SamplingSpec(BaseModel):
         default=DEMO_MODEL,
         title="Model",
         description="The demo model, a model folder or .gguf file on the workers, or a hub id such as "
-        "Qwen/Qwen3-0.6B. Weights must be safetensors or GGUF.",
+        "Qwen/Qwen3-0.6B. Weights must be safetensors or GGUF. A hosted model is written openai:MODEL@ENDPOINT.",
         json_schema_extra={"section": "Model and problems"},
     )
     problems: str = Field(
@@ -188,6 +210,22 @@ class SamplingSpec(BaseModel):
             "choices": [[verifier.name, verifier.title] for verifier in VERIFIERS.values()],
         },
     )
+
+    imported: ImportedFile | None = Field(
+        default=None,
+        title="Imported from",
+        description="Results made elsewhere. Only the settings that the file tells are known.",
+        json_schema_extra={"section": "Import", "widget": "none"},
+    )
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_known(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of an import only what was set: a default would claim a temperature that nobody knows."""
+        values: dict[str, Any] = handler(self)
+        if self.imported is None:
+            del values["imported"]
+            return values
+        return {name: value for name, value in values.items() if name in self.model_fields_set}
 
     @field_validator("problems")
     @classmethod

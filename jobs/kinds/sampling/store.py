@@ -36,7 +36,8 @@ def problems_of(shard: Shard) -> dict[int, Problem]:
 def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     """Insert the samples that are not there yet; return how many that were.
 
-    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}.
+    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from
+    endpoints also "prompt_tokens".
     """
     problems = problems_of(shard)
     wanted: dict[tuple[int, int], Row] = {}
@@ -57,8 +58,9 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     for (problem_pk, _), row in new.items():
         by_pk[problem_pk].drawn += 1
         by_pk[problem_pk].tokens += row["tokens"]
+        by_pk[problem_pk].prompt_tokens += row.get("prompt_tokens", 0)
     touched = {problem_pk for problem_pk, _ in new}
-    Problem.objects.bulk_update([by_pk[pk] for pk in touched], ["drawn", "tokens"], batch_size=_BATCH)
+    Problem.objects.bulk_update([by_pk[pk] for pk in touched], ["drawn", "tokens", "prompt_tokens"], batch_size=_BATCH)
     return len(new)
 
 

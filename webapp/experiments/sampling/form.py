@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from engine.endpoint import is_hosted
 from engine.problems import BUNDLED
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.checks import check_spec, load_problems
@@ -14,7 +15,7 @@ from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
-from webapp.experiments.sampling.estimate import estimate
+from webapp.experiments.sampling.estimate import compact, estimate
 
 ICONS = {"first-look": "bolt", "demo": "star"}
 
@@ -54,7 +55,20 @@ class SamplingForm(KindForm):
             problems = load_problems(spec, team)
         except SpecError as error:
             return Estimate(note=str(error))
+        if is_hosted(spec.model):
+            return hosted_estimate(spec, len(problems))
         return estimate(spec, problems, team)
+
+
+def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
+    """What an endpoint will be asked for. Its prompts cannot be counted before: each service has its own tokens."""
+    samples = problems * spec.samples
+    rows = [
+        ("Problems", f"{problems:,}"),
+        ("Samples", f"{samples:,}"),
+        ("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
+    ]
+    return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
 
 
 def _set_name(spec: SamplingSpec, team: Team) -> str:

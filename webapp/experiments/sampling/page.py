@@ -12,7 +12,7 @@ from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
-from webapp.experiments.sampling import analysis, samples, tables
+from webapp.experiments.sampling import analysis, report, samples, tables
 from webapp.experiments.sampling.cost_panel import cost_panel
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
@@ -27,11 +27,18 @@ class SamplingPage(KindPage):
         ),
         "problems.csv": Download("Correct and graded samples of each problem", "text/csv", tables.problems_csv),
         "coverage.csv": Download("Coverage and its band for every k", "text/csv", tables.coverage_csv),
+        "experiment.json": Download(
+            "Settings, curve and problems in one object", "application/json", report.experiment_json
+        ),
+        "report.html": Download(
+            "A report in one file that opens offline: curve, problems, settings", "text/html", report.report_html
+        ),
     }
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         planned = int(page.experiment.spec.get("samples", 0))
         common = {
+            "imported": page.experiment.spec.get("imported"),
             "planned": planned,
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
@@ -111,7 +118,7 @@ def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: d
     return {
         "shown": shown,
         "problem": problem,
-        "pieces": split_at_answer(shown.body.text, shown.answer),
+        "pieces": split_at_answer(shown.body.text, shown.answer) if hasattr(shown, "body") else None,
         "strip": samples.strip_around(shown, int(experiment.spec.get("samples", 0))),
         "strip_query": filters.query(at=f"{problem.index}."),
         "answers": samples.common_answers(shown),

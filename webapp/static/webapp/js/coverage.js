@@ -1,6 +1,7 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
 import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { figureButtons, savePlot } from "./figures.js";
 import { count, percent, plusMinus } from "./format.js";
 import { waitText } from "./live.js";
 
@@ -22,7 +23,7 @@ export function mountCoverage(panel) {
   document.documentElement.addEventListener("themechange", () => { look = null; redraw(); });
   new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); }).observe(panel);
   resetZoom.addEventListener("click", () => { drawn = ""; draw(state, true); });
-  panel.querySelector("[data-png]").addEventListener("click", () => downloadPng(figure));
+  figureButtons(panel, (format) => savePlot(figure, format, "coverage"));
 
   function redraw() {
     drawn = "";
@@ -157,11 +158,4 @@ function sentence(kind) {
 function coverageTable(curve) {
   const rows = curve.k.map((k, i) => [count(k), percent(curve.coverage[i]), percent(curve.lo[i]), percent(curve.hi[i])]);
   return table("Coverage for k samples per problem, with its 95% band", ["k", "Coverage", "Band from", "Band to"], rows);
-}
-
-async function downloadPng(figure) {
-  if (!figure.data) return;
-  const layout = { ...figure.layout, paper_bgcolor: token("--surface") };
-  const url = await Plotly.toImage({ data: figure.data, layout }, { format: "png", width: 960, height: 540, scale: 2 });
-  element("a", { href: url, download: "coverage.png" }).click();
 }

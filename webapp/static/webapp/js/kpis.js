@@ -35,6 +35,11 @@ function unsolvedText(kind, k, status) {
   return status === "running" ? `${count(unsolved)} not solved so far` : `${count(unsolved)} never solved`;
 }
 
+function tokensText(k) {
+  if (!k.tokens) return "";
+  return k.prompt_tokens ? `${short(k.tokens)} tokens, ${short(k.prompt_tokens)} of prompts` : `${short(k.tokens)} tokens`;
+}
+
 function drawKpis({ kind, metrics, status }) {
   const k = kind.kpis;
   const graded = kind.curve.k.length > 0;
@@ -46,8 +51,8 @@ function drawKpis({ kind, metrics, status }) {
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, kind.drawn ? `${short(k.tokens)} tokens` : "");
-  if (kind.drawn) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
+  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, tokensText(k));
+  if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);
 }

@@ -2,6 +2,7 @@
 // them are redrawn in a few milliseconds. A table twin serves keyboards and screen readers.
 
 import { choice, element, setHidden, setText, svg, table, tableToggle } from "./dom.js";
+import { figureButtons, saveDrawing } from "./figures.js";
 import { count, percent } from "./format.js";
 
 const HEIGHT = 168;
@@ -15,6 +16,7 @@ export function mountProblems(panel, samplesUrl) {
   const figure = panel.querySelector("[data-bars]");
   const holder = panel.querySelector("[data-table]");
   const chart = barChart(figure, samplesUrl);
+  figureButtons(panel, (format) => saveDrawing(figure.querySelector("svg"), format, "problems"));
   let state = null;
   let asTable = false;
   let sort = choice(panel.querySelectorAll("[data-sort]"), "sort", "sort", (value) => { sort = value; draw(state); });

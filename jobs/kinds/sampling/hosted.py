@@ -1,0 +1,45 @@
+"""The generate stage for models behind an endpoint: same job, same rows as for a model of our own. No Django here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from engine.endpoint import Endpoint, HostedSample, Params, Prompt, Request, generate
+
+if TYPE_CHECKING:
+    from jobs.kinds.base import Context
+
+_METRIC_SECONDS = 1.0
+
+
+def generate_hosted(job: dict[str, Any], context: Context) -> None:
+    """Draw the missing samples of a shard's problems, a row for each as it arrives. Raises EndpointError."""
+    done = job["done"]
+    context.progress(done)
+    requests = [Request(one["index"], one["question"], tuple(one["missing"])) for one in job["problems"]]
+    prompt = Prompt(
+        system=job["prompt"]["system"],
+        few_shot=tuple((question, answer) for question, answer in job["prompt"]["few_shot"]),
+        template=job["prompt"]["template"],
+        chat=job["prompt"]["chat"],
+    )
+    values = {name: job["params"][name] for name in Params.__dataclass_fields__}
+    params = Params(**values | {"stop": tuple(values["stop"])})
+    endpoint = Endpoint(**job["endpoint"])
+    since, tokens = time.monotonic(), 0
+    for sample in generate(
+        endpoint, job["hosted_model"], prompt, requests, params, cancelled=lambda: context.cancelled
+    ):
+        context.row(_row(sample))
+        done += 1
+        context.progress(done)
+        tokens += sample.tokens
+        if (passed := time.monotonic() - since) >= _METRIC_SECONDS:
+            context.metric("tokens_per_second", tokens / passed)
+            since, tokens = time.monotonic(), 0
+
+
+def _row(sample: HostedSample) -> dict[str, Any]:
+    return asdict(sample)

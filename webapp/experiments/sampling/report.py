@@ -1,0 +1,85 @@
+"""What the report and the JSON file of a sampling experiment tell, gathered from counters and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from engine.exchange.figure import Line
+from engine.exchange.report import ProblemRow, Report, html_report
+from jobs.kinds.sampling import live
+from jobs.kinds.sampling.models import Problem, Verdict
+from jobs.models import Experiment
+from webapp.experiments.config import config_sections
+
+Json = dict[str, Any]
+
+
+async def report_html(experiment: Experiment) -> AsyncIterator[str]:
+    """One file with curve, problems, verdicts and settings; without sample texts, log, people and hosts."""
+    for piece in html_report(await sync_to_async(_report)(experiment)):
+        yield piece
+
+
+async def experiment_json(experiment: Experiment) -> AsyncIterator[str]:
+    """Settings, curve, verdicts and counters of every problem as one JSON object."""
+    yield json.dumps(await sync_to_async(_json)(experiment), ensure_ascii=False, indent=1)
+
+
+def _report(experiment: Experiment) -> Report:
+    state = live.changes(experiment, 0)
+    curve, figures = state["curve"], state["kpis"]
+    settings = [
+        (
+            section,
+            [(one.title, f"{one.value} {one.unit}".strip() if one.value != "not set" else one.value) for one in rows],
+        )
+        for section, rows in config_sections(experiment)
+    ]
+    return Report(
+        title=experiment.name,
+        made=f"{timezone.localtime():%d %B %Y, %H:%M %Z}",
+        facts=_facts(experiment, state, figures),
+        curve=Line(curve["k"], curve["coverage"], curve["lo"], curve["hi"]),
+        verdicts=[(label, state["counts"][value]) for value, label in Verdict.choices],
+        problems=[ProblemRow(*row) for row in _problems(experiment).values_list("uid", "question", "n", "c", "errors")],
+        settings=settings,
+    )
+
+
+def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str, str]]:
+    facts = [("State", experiment.get_status_display())]
+    if figures["coverage"] is not None:
+        band = f"{figures['coverage']:.1%} ({figures['lo']:.1%} to {figures['hi']:.1%})"
+        first = f"{figures['pass1']:.1%} ({figures['pass1_lo']:.1%} to {figures['pass1_hi']:.1%})"
+        facts += [(f"Coverage at {figures['coverage_at']:,}", band), ("Pass at 1", first)]
+    facts.append(("Problems solved", f"{figures['solved']:,} of {state['total_problems']:,}"))
+    facts.append(("Samples graded", f"{state['graded']:,} of {state['drawn']:,} drawn"))
+    if figures["tokens"]:
+        facts.append(("Tokens drawn", f"{figures['tokens']:,}"))
+    if figures["prompt_tokens"]:
+        facts.append(("Prompt tokens charged", f"{figures['prompt_tokens']:,}"))
+    return facts
+
+
+def _json(experiment: Experiment) -> Json:
+    state = live.changes(experiment, 0)
+    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens")
+    return {
+        "name": experiment.name,
+        "kind": experiment.kind,
+        "status": experiment.status,
+        "created": experiment.created_at.isoformat(),
+        "settings": experiment.spec,
+        "verdicts": state["counts"],
+        "curve": state["curve"],
+        "problems": list(_problems(experiment).values(*names)),
+    }
+
+
+def _problems(experiment: Experiment) -> Any:
+    return Problem.objects.filter(experiment=experiment).order_by("index")
