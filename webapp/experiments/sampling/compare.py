@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.measured import measure
 from webapp.experiments.sampling.pairs import pair_of
 from webapp.experiments.sampling.priced import duel_of, frontiers
-from webapp.experiments.sampling.published import published_curves
+from webapp.experiments.sampling.published import overlays
 
 Json = dict[str, Any]
 
@@ -42,12 +42,12 @@ class SamplingComparison(KindComparison):
             "series": {
                 "runs": [run.as_json() for run in runs],
                 "pair": pair.series if pair else None,
-                "published": published_curves(),
+                "published": overlays(),
                 # Costs of one problem compare only where the problems are the same.
                 "frontiers": frontiers(runs) if len({frozenset(run.counters.uid) for run in runs}) == 1 else {},
             },
             "duel": duel_of(runs, query),
-            "published": published_curves(),
+            "published": overlays(),
             "pair": pair,
             "remarks": remarks(runs, common, query),
             "table": side_by_side(runs, query),
@@ -139,7 +139,8 @@ def _about_samples(runs: Sequence[Run]) -> list[Remark]:
 
 
 def _about_verifiers(runs: Sequence[Run]) -> list[Remark]:
-    verifiers: Mapping[str, None] = dict.fromkeys(str(run.experiment.spec.get("verifier", "")) for run in runs)
+    named = (run.experiment.spec.get("verifier") or "that of an imported file" for run in runs)
+    verifiers = list(dict.fromkeys(str(name) for name in named))
     if len(verifiers) < 2:
         return []
     return [Remark(f"Graded by different verifiers: {', '.join(verifiers)}. A difference may be theirs.")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.cost import Cost
+from engine.cost import Cost, token_dollars
 from jobs.models import Experiment
 from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
-from webapp.experiments.sampling.costs import costs_of
+from webapp.experiments.sampling.costs import costs_of, token_price
 from webapp.experiments.sampling.counters import Counters, load_counters
-from webapp.experiments.sampling.measured import measure
+from webapp.experiments.sampling.measured import Measured, measure
 
 MEASURES = (
     ("flops_once", "FLOPs", "prompt computed once", write_flops),
@@ -42,6 +42,7 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
         for key, title, note, write in MEASURES
         if key in costs.lines and not (key == "dollars_each" and same_dollars)
     ]
+    rows += _charged(measured, counters)
     names = {"flops": "FLOPs", "gpu": "Worker time", "dollars": "US$"}
     return {
         "samples": int(counters.drawn.sum()),
@@ -49,6 +50,19 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
         "missing": [f"{names[axis]}: {reason}." for axis, reason in costs.why.items()],
         "source": " ".join(costs.notes[axis] for axis in ("flops", "dollars") if costs.notes.get(axis)),
     }
+
+
+def _charged(measured: Measured, counters: Counters) -> list[Row]:
+    """What a hosted model's service charged for, by its own count of the prompts."""
+    price = token_price(measured.model)
+    drawn, solved = int(counters.drawn.sum()), int((counters.c > 0).sum())
+    if price is None or not measured.charged_prompt_tokens or not drawn:
+        return []
+    total = float(token_dollars(price, measured.charged_prompt_tokens, int(counters.tokens.sum())))
+    per_solved = write_dollars(total / solved) if solved else "none solved"
+    return [
+        Row("US$", "tokens as the service counted them", write_dollars(total / drawn), write_dollars(total), per_solved)
+    ]
 
 
 def _row(title: str, note: str, cost: Cost, counters: Counters, write: Any) -> Row:

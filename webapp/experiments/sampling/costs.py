@@ -25,6 +25,8 @@ from engine.cost import (
     prompt_flops,
     token_dollars,
 )
+from engine.endpoint import is_hosted
+from engine.endpoint.config import PREFIX
 from webapp.experiments.sampling.measured import Measured
 
 CHARGES: tuple[PromptCharge, ...] = ("once", "each")
@@ -71,7 +73,11 @@ def _flops(measured: Measured) -> Found:
 
 def _seconds(measured: Measured) -> Found:
     if not measured.worker_seconds:
-        return "no worker's time was measured"
+        return (
+            "a hosted model's service does not tell it"
+            if is_hosted(measured.model)
+            else "no worker's time was measured"
+        )
     note = f"Measured on {measured.device}." if measured.device else ""
     return {"gpu": Cost("seconds", 0.0, measured.worker_seconds)}, note
 
@@ -123,9 +129,11 @@ def _load(own: Path | None, modified: int) -> Prices:
 
 
 def token_price(model: str) -> TokenPrice | None:
-    """Of a model by its name, or by the last part of a name such as ``openai/gpt-4o-mini``."""
+    """Of a model by its name, by the last part of ``openai/gpt-4o-mini``, or by the middle one of
+    ``openai:gpt-4o-mini@lab``."""
     table = {name.lower(): price for name, price in prices().models.items()}
-    return table.get(model.lower()) or table.get(PurePosixPath(model.lower()).name)
+    name = model.removeprefix(PREFIX).rpartition("@")[0] if is_hosted(model) else model
+    return table.get(name.lower()) or table.get(PurePosixPath(name.lower()).name)
 
 
 def gpu_price(device: str) -> tuple[int, GpuPrice | None]:

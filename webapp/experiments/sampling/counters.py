@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from jobs.kinds.sampling.models import Problem
 from jobs.models import Experiment
 
 Ints = npt.NDArray[np.int64]
-_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens")
+_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Counters:
     c: Ints  # correct ones
     drawn: Ints
     tokens: Ints  # of all samples drawn
+    prompt_tokens: Ints  # counted by a hosted model's service
 
     @property
     def reach(self) -> int:
@@ -40,22 +42,23 @@ class Counters:
         """The problems whose ids are among ``uids``."""
         keep = np.array([uid in uids for uid in self.uid], dtype=bool)
         kept = tuple(uid for uid, stays in zip(self.uid, keep, strict=True) if stays)
-        return Counters(self.index[keep], kept, self.n[keep], self.c[keep], self.drawn[keep], self.tokens[keep])
+        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens)
+        return Counters(self.index[keep], kept, *(column[keep] for column in columns))
 
 
 def load_counters(experiments: Sequence[Experiment]) -> dict[int, Counters]:
     """Counters by experiment id. One query, however many experiments."""
     rows = Problem.objects.filter(experiment__in=experiments).order_by("experiment_id", "index").values_list(*_COLUMNS)
-    of: dict[int, list[tuple[int, str, int, int, int, int]]] = {experiment.pk: [] for experiment in experiments}
+    of: dict[int, list[tuple[Any, ...]]] = {experiment.pk: [] for experiment in experiments}
     for experiment_id, *values in rows:
         of[experiment_id].append(tuple(values))
     return {experiment_id: _counters(found) for experiment_id, found in of.items()}
 
 
-def _counters(rows: Sequence[tuple[int, str, int, int, int, int]]) -> Counters:
-    index, uid, n, c, drawn, tokens = zip(*rows, strict=True) if rows else ((),) * 6
+def _counters(rows: Sequence[tuple[Any, ...]]) -> Counters:
+    index, uid, *counts = zip(*rows, strict=True) if rows else ((),) * (len(_COLUMNS) - 1)
+    return Counters(_column(index), tuple(uid), *(_column(values) for values in counts))
 
-    def column(values: Iterable[int]) -> Ints:
-        return np.fromiter(values, dtype=np.int64, count=len(rows))
 
-    return Counters(column(index), tuple(uid), column(n), column(c), column(drawn), column(tokens))
+def _column(values: Sequence[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64, count=len(values))

@@ -9,11 +9,12 @@ from datetime import timedelta
 from django.db.models import Avg, DurationField, ExpressionWrapper, F, Sum
 from django.db.models.functions import Length
 
+from engine.endpoint import is_hosted
 from engine.sampling import ModelShape
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import GENERATE
 from jobs.kinds.sampling.spec import QUESTION, SamplingSpec
-from jobs.models import Experiment, Shard, ShardStatus, Worker
+from jobs.models import Experiment, Queue, Shard, ShardStatus, Worker
 from webapp.experiments.sampling.counters import Counters
 from webapp.experiments.sampling.estimate import CHARACTERS_PER_TOKEN, known_shape
 
@@ -28,6 +29,7 @@ class Measured:
     output_tokens: float | None  # of a sample, the mean
     worker_seconds: float | None  # of a sample, while drawing
     device: str  # where it was drawn; "" when unknown or on several kinds
+    charged_prompt_tokens: int = 0  # what a hosted model's service counted for all prompts
 
 
 def measure(experiments: Sequence[Experiment], counters: Mapping[int, Counters]) -> dict[int, Measured]:
@@ -38,7 +40,7 @@ def measure(experiments: Sequence[Experiment], counters: Mapping[int, Counters])
     specs = {each.pk: _spec(each) for each in experiments}
     # Of an import the Spec keeps only what its file told; the rest would be defaults.
     models = {spec.model: spec for each in experiments if (spec := specs[each.pk]) and "model" in each.spec}
-    shapes = {model: known_shape(spec) for model, spec in models.items()}
+    shapes = {model: known_shape(spec) for model, spec in models.items() if not is_hosted(model)}
     return {
         each.pk: _measured(
             each,
@@ -70,6 +72,7 @@ def _measured(
         output_tokens=float(counters.tokens.sum()) / drawn if drawn and counters.tokens.any() else None,
         worker_seconds=seconds,
         device=devices.pop() if len(devices) == 1 else "",
+        charged_prompt_tokens=int(counters.prompt_tokens.sum()),
     )
 
 
@@ -100,7 +103,11 @@ def _worker_seconds(experiments: Sequence[Experiment]) -> tuple[dict[int, float]
     Only finished shards count, and of a shard that was tried again only the last attempt with what it drew.
     """
     shards = Shard.objects.filter(
-        experiment__in=experiments, stage=GENERATE, status=ShardStatus.DONE, finished_at__isnull=False
+        experiment__in=experiments,
+        stage=GENERATE,
+        queue=Queue.GPU,  # a hosted model's shards wait for its service, on CPU workers
+        status=ShardStatus.DONE,
+        finished_at__isnull=False,
     )
     took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
     rows = shards.values("experiment_id", "worker").annotate(took=Sum(took), drawn=Sum(F("done") - F("resumed_from")))

@@ -84,19 +84,25 @@ class Duel:
 def duel_of(runs: Sequence[Run], query: CompareQuery) -> Duel | None:
     """The two runs the address names, else those whose sample costs least and most. None when fewer than two have a
     cost on one axis."""
-    axis = max(AXES, key=lambda axis: sum(_has(run, axis) for run in runs))  # the first of those that most runs have
-    if sum(_has(run, axis) for run in runs) < 2:
-        return None
+    axis = max(AXES, key=lambda axis: _says_most(runs, axis))
     priced = sorted((run for run in runs if _has(run, axis)), key=lambda run: run.costs.lines[axis].per_sample)
+    if len(priced) < 2:
+        return None
     by_code = {run.experiment.code: run for run in priced}
     small = (by_code.get(query.duel[0]) if query.duel[0] else None) or priced[0]
     big = (by_code.get(query.duel[1]) if query.duel[1] else None) or priced[-1]
     if small is big:
         big = next(run for run in reversed(priced) if run is not small)
-    return _weigh(small, big, priced)
+    return _weigh(small, big, priced, axis)
 
 
-def _weigh(small: Run, big: Run, choices: Sequence[Run]) -> Duel:
+def _says_most(runs: Sequence[Run], axis: str) -> tuple[int, bool]:
+    """How many runs have a cost on the axis, and whether those differ: by FLOPs two runs of one model do not."""
+    costs = [run.costs.lines[axis].per_sample for run in runs if _has(run, axis)]
+    return len(costs), len(costs) > 1 and max(costs) > 1.05 * min(costs)
+
+
+def _weigh(small: Run, big: Run, choices: Sequence[Run], axis: str) -> Duel:
     ks = (
         np.arange(1, small.counters.reach + 1)
         if small.counters.reach <= EVERY_K
@@ -110,7 +116,7 @@ def _weigh(small: Run, big: Run, choices: Sequence[Run]) -> Duel:
         )
         for axis in axes
     }
-    first = found[axes[0]]
+    first = found[axis]
     k = first.k or small.counters.reach
     coverage = float(np.interp(np.log(k), np.log(often.k), often.coverage))
     return Duel(
@@ -122,7 +128,7 @@ def _weigh(small: Run, big: Run, choices: Sequence[Run]) -> Duel:
         f"{coverage:.1%}",
         f"{first.big_coverage:.1%}",
         _rows(small, found, k),
-        _sentence(small, big, found, first, coverage),
+        _sentence(small, big, axis, first, coverage),
     )
 
 
@@ -150,7 +156,6 @@ def _sentence(small: Run, big: Run, found: dict[str, SmallAgainstBig], first: Sm
     if first.k is None:
         return f"{a} does not reach one sample of {b} within its {small.counters.reach:,} samples: {coverage:.1%}."
     saving = first.saving or 0.0
-    axis = AXES[next(iter(found))][0]
     cheaper = f"{saving:.3g} times less" if saving >= 1 else f"{1 / saving:.3g} times more"
     samples = "one sample" if first.k == 1 else f"{first.k:,} samples"
-    return f"With {samples} {a} reaches what {b} solves with one, for {cheaper} ({axis})."
+    return f"With {samples} {a} reaches what {b} solves with one, for {cheaper} ({AXES[axis][0]})."

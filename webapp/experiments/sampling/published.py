@@ -7,44 +7,27 @@ from typing import Any
 
 from django.utils.text import slugify
 
-from engine.coverage import log_spaced
-from engine.coverage.published import PUBLISHED_FITS, PUBLISHED_POINTS
-from engine.serial import as_json
+from engine.tasks import TASKS, PublishedCurve, published_curves
 
 Json = dict[str, Any]
-PAPER = "Brown et al. 2024"
-LARGEST = 10_000  # samples per problem in the paper's curves
 
 
 @cache
-def published_curves() -> list[Json]:
-    """[{"key", "title", "label", "task", "source", "k", "coverage", "is_law"}]: fitted laws, and stated values."""
-    ks = log_spaced(LARGEST)
-    laws = [
-        _curve(
-            fit.model, fit.task, "law", ks.tolist(), as_json(fit.coverage(ks)), f"{PAPER}, the law fitted in Figure 5"
-        )
-        for fit in PUBLISHED_FITS
-    ]
-    stated: dict[tuple[str, str], list[tuple[int, float]]] = {}
-    for point in PUBLISHED_POINTS:
-        stated.setdefault((point.model, point.task), []).append((point.k, point.coverage))
-    points = []
-    for (model, task), values in stated.items():
-        ks_stated, coverage = zip(*sorted(values), strict=True)
-        source = f"{PAPER}, values in the text"
-        points.append(_curve(model, task, "points", list(ks_stated), list(coverage), source))
-    return sorted(laws + points, key=lambda each: (each["task"], each["title"]))
+def overlays() -> list[Json]:
+    """[{"key", "title", "label", "source", "is_law", "k", "coverage"}] of all tasks: fitted laws, and points read off
+    figures or stated in the text."""
+    return [_overlay(curve, task.title) for task in TASKS.values() for curve in published_curves(task.name)]
 
 
-def _curve(model: str, task: str, form: str, ks: list[int], coverage: list[float], source: str) -> Json:
+def _overlay(curve: PublishedCurve, task: str) -> Json:
+    vote = " majority vote" if curve.kind == "majority" else ""
+    basis = {"fit": "law", "figure": "points", "text": "values in the text"}[curve.basis]
     return {
-        "key": slugify(f"{model}-{task}-{form}"),
-        "title": f"{model}, {task}" + (" (values in the text)" if form == "points" else ""),
-        "label": f"{model}, {task}",
-        "task": task,
-        "source": source,
-        "is_law": form == "law",
-        "k": ks,
-        "coverage": coverage,
+        "key": slugify(f"{curve.model}-{curve.task}-{curve.kind}-{curve.basis}"),
+        "title": f"{task}: {curve.model}{vote} ({basis})",
+        "label": f"{curve.model}{vote}",
+        "source": curve.source,
+        "is_law": curve.basis == "fit",
+        "k": list(curve.k),
+        "coverage": list(curve.values),
     }

@@ -2,6 +2,7 @@
 
 import { choice, element, setHidden, setText, svg, table, tableToggle } from "./dom.js";
 import { saveCsv } from "./figure.js";
+import { figureButtons, saveDrawing } from "./figures.js";
 import { count, percent } from "./format.js";
 import { page } from "./live.js";
 
@@ -31,6 +32,7 @@ export function mountVotes(panel) {
   tableToggle(panel, "votes", (value) => { asTable = value; draw(); });
   new ResizeObserver(() => { if (problems && !asTable) draw(); }).observe(figure);
   panel.querySelector("[data-csv]").addEventListener("click", () => { if (problems) saveCsv({ heads: HEADS, rows: problems.map((row) => [row[0], row[2], row[1], share(row), WORDS[row[3]], row[4]]) }, "votes.csv"); });
+  figureButtons(panel, (format) => saveDrawing(drawing, format, "votes"));
   point(drawing, tip, parts.pointer, figure, () => ({ shown, step }));
 
   function draw() {

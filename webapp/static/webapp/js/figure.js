@@ -1,6 +1,7 @@
 // A plotly figure in the page's own colours: table twin, CSV, PNG, redrawn when the theme or its size changes.
 
-import { element, setHidden, table, tableToggle, token, withAlpha } from "./dom.js";
+import { setHidden, table, tableToggle, token, withAlpha } from "./dom.js";
+import { figureButtons, saveBlob, savePlot } from "./figures.js";
 import { count } from "./format.js";
 
 export const NARROW = 448; // px of figure: fewer ticks, no labels at the ends of lines
@@ -68,7 +69,7 @@ export function mountFigure(panel, name, view) {
   new ResizeObserver(() => { if (!plot.hidden && sizeOf(plot) !== plot.drawnSize) redraw(); }).observe(panel);
   resetZoom?.addEventListener("click", () => redraw({ forgetZoom: true }));
   panel.querySelector("[data-csv]")?.addEventListener("click", () => { if (shown) saveCsv(shown, `${name}.csv`); });
-  panel.querySelector("[data-png]")?.addEventListener("click", () => { if (plot.data) savePng(plot, `${name}.png`); });
+  figureButtons(panel, (format) => savePlot(plot, format, name));
   return redraw;
 }
 
@@ -167,7 +168,7 @@ export function amountAxis(least, most, write, title) {
 export function saveCsv({ heads, rows, raw = rows }, name) {
   const line = (cells) => cells.map(cell).join(",");
   const text = [line(heads), ...raw.map(line)].join("\n");
-  save(URL.createObjectURL(new Blob([`${text}\n`], { type: "text/csv" })), name);
+  saveBlob(new Blob([`${text}\n`], { type: "text/csv" }), name);
 }
 
 /** Quoted where needed, and never a formula for a spreadsheet: names come from people. */
@@ -176,13 +177,3 @@ function cell(value) {
   const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? `'${text}` : text;
   return /[",\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
 }
-
-async function savePng(plot, name) {
-  const layout = { ...plot.layout, paper_bgcolor: currentLook().surface };
-  save(await Plotly.toImage({ data: plot.data, layout }, { format: "png", width: 960, height: 540, scale: 2 }), name);
-}
-
-function save(url, name) {
-  element("a", { href: url, download: name }).click();
-}
-
