@@ -2,9 +2,9 @@
 
     python -m benchmarks.sampling_scale
 
-Every part is a function that returns rows, listed in PARTS. The counts and samples are made up but shaped like real
-ones: chances of success from Beta(0.35, 0.65) (the paper's MATH), wrong answers with a long tail (Zipf), rewards between
-0 and 1 that lean to correct answers.
+Every part is a function that returns rows, listed in PARTS. The samples are made up but shaped like real ones: chances
+of success from Beta(0.35, 0.65) (the paper's MATH), wrong answers with a long tail (Zipf), rewards between 0 and 1 that
+lean to correct answers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def analysis() -> list[Row]:
     parts: list[tuple[str, Callable[[], object]]] = [
         ("coverage, closed-form band over problems", lambda: coverage_curve(n, c)),
         ("coverage, closed-form band over samples", lambda: coverage_curve(n, c, over="samples")),
-        ("coverage, bootstrap band (2,000 resamples)", lambda: bootstrap_curve(n, c)),
+        ("coverage, bootstrap band (1,000 resamples)", lambda: bootstrap_curve(n, c)),
         ("coverage at every k up to 10,000", lambda: coverage_curve(n, c, np.arange(1, SAMPLES + 1))),
         ("comparison of two experiments (4,000 sign flips)", lambda: compare_curves(n, c, n, rival)),
         ("power law fit", lambda: fit_power_law(n, c)),

@@ -1,11 +1,10 @@
 """What coverage costs, in FLOPs, dollars and seconds. docs/coverage.md says what each number means."""
 
+from engine.cost.costs import Cost, Unit, flops_cost, gpu_cost, seconds_cost, token_cost
 from engine.cost.curve import (
-    Cost,
     CostCurve,
     FrontierPoint,
     SmallAgainstBig,
-    Unit,
     cost_curve,
     frontier,
     small_against_big,
@@ -41,13 +40,17 @@ __all__ = [
     "Unit",
     "cost_curve",
     "decode_flops",
+    "flops_cost",
     "flops_per_token",
     "frontier",
+    "gpu_cost",
     "gpu_dollars",
     "load_prices",
     "prompt_flops",
     "relative_dollars",
+    "seconds_cost",
     "small_against_big",
+    "token_cost",
     "token_dollars",
     "total_flops",
 ]

@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from engine.cost.costs import Cost, Unit
 from engine.coverage.bands import Floats, Ints
 from engine.coverage.curve import Curve
-
-Unit = Literal["FLOPs", "dollars", "seconds"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What k samples of one problem cost on average: ``fixed`` + k ``per_sample``.
-
-    fixed: what all samples of a problem share, such as a prompt charged once (0 when every request is charged for it).
-    """
-
-    unit: Unit
-    fixed: float
-    per_sample: float
-
-    def __post_init__(self) -> None:
-        if not (self.fixed >= 0 and self.per_sample > 0):
-            raise ValueError(f"a cost needs fixed >= 0 and per_sample > 0, got {self.fixed} and {self.per_sample}")
 
 
 @dataclass(frozen=True, slots=True)

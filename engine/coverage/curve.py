@@ -66,7 +66,7 @@ def coverage_curve(
 
 
 def bootstrap_curve(
-    n: npt.ArrayLike, c: npt.ArrayLike, ks: npt.ArrayLike | None = None, *, resamples: int = 2000, seed: int = 0
+    n: npt.ArrayLike, c: npt.ArrayLike, ks: npt.ArrayLike | None = None, *, resamples: int = 1000, seed: int = 0
 ) -> Curve:
     """coverage_curve over "problems" with a bootstrap band: whole problems are drawn again, with their samples.
 

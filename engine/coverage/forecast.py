@@ -28,8 +28,8 @@ class Forecast:
 class Backtest:
     """What the first samples would have predicted against what the rest then showed; arrays of shape (ks,).
 
-    predicted, lo, hi: by the beta-binomial law fitted on ``first`` samples per problem (the median over problems); the
-    95% interval is for the measured curve, so it holds the chance of the remaining samples too. power_law: the
+    predicted, lo, hi: by the beta-binomial law fitted on ``first`` samples per problem (the fewest of any problem);
+    the 95% interval is for the measured curve, so it holds the chance of the remaining samples too. power_law: the
     paper's fit on the same first samples, NaN where there is none.
     """
 
@@ -145,7 +145,7 @@ def backtest(
 
     first_n, first_c: the counts among the first samples, shape (problems,). Without them a random tenth of each
     problem's samples is taken, which needs only (n, c): samples of a problem are exchangeable. None when the tenth is
-    smaller than two samples, or no law can be fitted on it.
+    smaller than two samples, nothing is left to predict, or no law can be fitted.
     """
     n, c = counts_of(n, c, "backtest")
     random = np.random.default_rng(seed)
@@ -161,7 +161,9 @@ def backtest(
     if law is None:
         return None
     ks = log_spaced(int(n.min()), 200)
-    ks = ks[ks > np.median(first_n)]
+    ks = ks[ks > first_n.min()]
+    if not ks.size:
+        return None
     ks = ks[np.unique(np.linspace(0, len(ks) - 1, points).astype(np.int64))]
     laws = draw_laws(first_n, first_c, draws, seed)
     p = draw_chances(laws, first_n, first_c, random)
@@ -171,7 +173,7 @@ def backtest(
     predicted = expected_coverage(law, first_n, first_c, ks).mean(axis=0)
     paper: PowerLaw | None = fit_power_law(first_n, first_c)
     return Backtest(
-        int(np.median(first_n)),
+        int(first_n.min()),
         ks,
         coverage_curve(n, c, ks).coverage,
         predicted,

@@ -54,4 +54,7 @@ def common_ks(problems: Sequence[Answers], ks: npt.ArrayLike | None) -> Ints:
     """``ks``, or by default a log-spaced grid up to the smallest n, where every problem takes part."""
     if ks is None:
         return log_spaced(min((each.n for each in problems), default=0))
-    return np.asarray(ks, dtype=np.int64)
+    grid = np.asarray(ks, dtype=np.int64)
+    if grid.ndim != 1 or np.any(np.diff(grid) <= 0) or np.any(grid < 1):
+        raise ValueError("selection needs ks of 1 or more in rising order")
+    return grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,22 @@ from engine.selection.exact import LARGEST_N, exact_majority
 
 # Exact counting is used when the sum over problems of classes times largest k is below: about a quarter of a second.
 EXACT_WORK = 10_000
-# A class whose chance to win is below is left out of random draws: far below the error of the draws themselves.
-_NEGLIGIBLE = 1e-4
+# Classes whose chances to win add up to less are left out of random draws: far below the error of the draws.
+_NEGLIGIBLE = 1e-3
+# Above this k a problem whose vote is still open gets a quarter of the subsets: there are few such problems, and
+# drawing for them would take as long as for all others.
+_MANY = 1000
+# At most so many positions are shuffled and kept (160 MB): above 400,000 samples a problem gets fewer subsets.
+_ORDER_CELLS = 40_000_000
+# Chernoff's bound is tried with this s over the mean weight, and with each time twice as much: small ones tell close
+# rivals apart, large ones rare answers.
+_FIRST_SLOPE, _SLOPES = 0.25, 5
 
 
 @dataclass(frozen=True, slots=True)
 class Votes:
     """Arrays of shape (problems, ks). right: the chance that the vote is right, NaN where a problem has fewer than k
-    samples. exact: whether that is exact (or within 1e-4, where any other winner is that unlikely); where it is not,
+    samples. exact: whether that is exact (or within 1e-3, where any other winner is that unlikely); where it is not,
     error is the standard error of the random draws."""
 
     k: Ints
@@ -52,7 +61,6 @@ class _Ballot:
     weight: Floats  # of each sample, shape (n,)
     sizes: Ints
     sums: Floats
-    squares: Floats
     right: Floats
 
 
@@ -62,7 +70,8 @@ def majority_votes(
     """The most frequent answer among k samples, ties broken at random.
 
     Exact (exact_majority) when the problems are small, at k = 1, 2 and n, and where one answer is so frequent that no
-    other can win; else by ``draws`` random subsets per problem and k, without replacement, as in the paper (100).
+    other can win; else by ``draws`` random subsets per problem and k, without replacement, as in the paper (100);
+    a quarter of them where k > 1,000.
     """
     grid = common_ks(problems, ks)
     ballots = [_ballot(each, np.ones(each.n)) for each in problems]
@@ -112,8 +121,7 @@ def _ballot(problem: Answers, weight: Floats) -> _Ballot:
     sizes = np.bincount(sample[heard], minlength=len(order))
     # A verifier may judge equal answers differently: choosing the class is then as right as its mean.
     right = np.bincount(sample[heard], problem.correct[heard], minlength=len(order)) / np.maximum(sizes, 1)
-    squares = np.bincount(sample[heard], weight[heard] ** 2, minlength=len(order)).astype(np.float64)
-    return _Ballot(sample, weight, sizes, sums[order], squares, right)
+    return _Ballot(sample, weight, sizes, sums[order], right)
 
 
 def _compact(ids: Ints) -> Ints:
@@ -131,6 +139,8 @@ def _winner(ballot: _Ballot) -> float:
 
 
 def _drawn(ballots: Sequence[_Ballot], grid: Ints, draws: int, seed: int) -> Votes:
+    if draws < 2:
+        raise ValueError(f"votes need at least 2 draws to tell their error, got {draws}")
     right = np.full((len(ballots), len(grid)), np.nan)
     exact, error = np.ones(right.shape, dtype=np.bool_), np.zeros_like(right)
     common, *own = np.random.default_rng(seed).spawn(len(ballots) + 1)
@@ -141,7 +151,8 @@ def _drawn(ballots: Sequence[_Ballot], grid: Ints, draws: int, seed: int) -> Vot
         if not inside.any():
             continue
         if n not in orders:
-            orders[n] = common.permuted(np.tile(np.arange(n, dtype=np.int32), (draws, 1)), axis=1)
+            rows = max(2, min(draws, _ORDER_CELLS // n))
+            orders[n] = common.permuted(np.tile(np.arange(n, dtype=np.int32), (rows, 1)), axis=1)
         right[row, inside], exact[row, inside], error[row, inside] = _vote(ballot, grid[inside], orders[n], random)
     return Votes(grid, right, exact, error)
 
@@ -165,12 +176,14 @@ def _vote(
             right[column] = float(ballot.right[0]) if ballot.right.size else 0.0
         else:
             open_ks.append(column)
-    if open_ks:
-        columns = np.array(open_ks)
-        shares = _shares(ballot, ks[columns], rivals[columns], orders, random)
-        right[columns] = shares.mean(axis=0)
-        exact[columns] = False
-        error[columns] = shares.std(axis=0, ddof=1) / np.sqrt(len(shares))
+    drawn = np.array(open_ks, dtype=np.int64)
+    many = ks[drawn] > _MANY
+    for columns, fewer in ((drawn[~many], 1), (drawn[many], 4)):
+        if columns.size:
+            some = orders[: max(2, len(orders) // fewer)]
+            shares = _shares(ballot, ks[columns], rivals[columns], some, random)
+            right[columns], exact[columns] = shares.mean(axis=0), False
+            error[columns] = shares.std(axis=0, ddof=1) / np.sqrt(len(shares))
     return right, exact, error
 
 
@@ -178,31 +191,36 @@ def _rivals(ballot: _Ballot, ks: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
     """How many of the leading classes can win at each k with more than a negligible chance, and whether it is certain
     that the first one wins (or that there is none).
 
-    Bernstein's inequality for the difference between the leader's sum and another's over k samples: the chance that it
-    is not positive is at most exp(-k d^2 / (2 (v + 2 b d / 3))) with its mean d and variance v per sample and the
-    largest weight b. Drawing without replacement only sharpens it (Hoeffding 1963, theorem 4).
+    Chernoff's bound: another class's sum over k samples reaches the leader's with a chance of at most M^k, where M is
+    the mean over all n samples of exp(s w), w a sample's weight if it is the other's, -w if the leader's, else 0, for
+    any s > 0. Drawing without replacement only sharpens it (Hoeffding 1963, theorem 4).
     """
     classes = len(ballot.sums)
     if classes == 0:
         return np.zeros(len(ks), dtype=np.int64), np.ones(len(ks), dtype=np.bool_)
-    n = len(ballot.sample)
     # The last entry is silence, which "wins" where the leader is not drawn.
-    gap = (ballot.sums[0] - np.append(ballot.sums, 0.0)) / n
-    variance = (ballot.squares[0] + np.append(ballot.squares, 0.0)) / n - gap**2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rate = gap**2 / (2 * (variance + 2 * np.abs(ballot.weight).max() * gap / 3))
-    rate = np.nan_to_num(rate, nan=0.0)  # all weights 0: every class ties
-    rate[0] = 0.0
+    log_m = np.zeros(classes + 1)
+    heard = ballot.sample >= 0
+    voice = ballot.sample[heard]
+    growth = np.exp(_FIRST_SLOPE / (np.abs(ballot.weight).mean() or 1.0) * ballot.weight[heard])
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        for _ in range(_SLOPES):
+            others = np.bincount(voice, growth, minlength=classes) - ballot.sizes
+            leader = np.sum(1 / growth[voice == 0]) - ballot.sizes[0]
+            log_m = np.fmin(log_m, np.log1p((np.append(others, 0.0) + leader) / len(ballot.sample)))
+            growth = growth * growth  # exp(s w) for twice the s
+    log_m[0] = 0.0
     if ballot.sums[0] <= 0:
-        rate[-1] = 0.0
-    able = classes * np.exp(-np.outer(ks, rate)) > _NEGLIGIBLE
+        log_m[-1] = 0.0
+    bound = np.exp(np.outer(ks, log_m))
+    silence = bound[:, -1] > _NEGLIGIBLE
+    # Dropped from the last class on, as long as all dropped ones together stay negligible.
+    dropped = np.sum(np.cumsum(bound[:, -2::-1], axis=1) <= _NEGLIGIBLE, axis=1)
     if np.any(ballot.weight < 0):
         # A leader that was not drawn loses to answers with sums below 0.
-        able |= able[:, -1:]
-    silence = able[:, -1] & np.any(ballot.sample < 0)
-    # Classes are in falling order of weight, but not quite of this bound: count up to the last able one.
-    rivals = classes - np.argmax(able[:, -2::-1], axis=1)
-    return rivals.astype(np.int64), (rivals == 1) & ~silence
+        dropped[silence] = 0
+    rivals = classes - dropped
+    return rivals.astype(np.int64), (rivals == 1) & ~(silence & np.any(ballot.sample < 0))
 
 
 def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.random.Generator) -> Floats:
@@ -221,7 +239,10 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
     column_of = np.where((ballot.sample < 0) | (ballot.sample >= classes), classes, ballot.sample)
     shuffled = random.permutation(n)
     cell = column_of[shuffled][stretches] + np.arange(subsets)[:, None] * (classes + 1)
-    summed = np.zeros((subsets, classes + 1))
+    # Whole numbers of votes are exact in float32, which is twice as fast; sums of weights may tie and need float64.
+    dtype = np.float32 if np.all(ballot.weight == 1) else np.float64
+    summed = np.zeros((subsets, classes + 1), dtype)
+    rightness_and_one = np.column_stack([ballot.right[:classes], np.ones(classes)]).astype(dtype)
     weight = None if np.all(ballot.weight == 1) else ballot.weight[shuffled][stretches]
     # With positive weights a sum above 0 shows that an answer is there; else its samples are counted.
     counted = None if np.all(ballot.weight > 0) else np.zeros((subsets, classes + 1))
@@ -236,15 +257,17 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
         start = k
         best = votes.max(axis=1)
         nobody = best == (-np.inf if counted is not None else 0)
-        tied = (votes == best[:, None]).astype(np.float64)
-        shares[:, column] = np.where(nobody, 0.0, (tied @ ballot.right[:rival]) / tied.sum(axis=1))
+        tied = (votes == best[:, None]).astype(dtype)
+        won = tied @ rightness_and_one[:rival]
+        shares[:, column] = np.where(nobody, 0.0, won[:, 0] / won[:, 1])
     return shares
 
 
-def _add(table: Floats, cells: Ints, weight: Floats | None) -> None:
+def _add(table: npt.NDArray[Any], cells: Ints, weight: Floats | None) -> None:
     """Add the weights (1 each without) to the flat positions ``cells`` of ``table``."""
     if cells.size * 4 < table.size:  # few: touching each is cheaper than a whole new table
-        np.add.at(table.reshape(-1), cells.ravel(), 1.0 if weight is None else weight.ravel())
+        # One of the table's own type: another would be converted entry by entry.
+        np.add.at(table.reshape(-1), cells.ravel(), table.dtype.type(1) if weight is None else weight.ravel())
     else:
         flat = np.bincount(cells.ravel(), None if weight is None else weight.ravel(), minlength=table.size)
-        table += flat.reshape(table.shape)
+        table += flat.reshape(table.shape).astype(table.dtype, copy=False)

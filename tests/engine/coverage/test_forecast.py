@@ -76,6 +76,9 @@ def test_the_backtest_takes_the_first_samples_when_they_are_known() -> None:
     with pytest.raises(ValueError, match="counted among"):
         backtest(n, c, first_n=n // 10, first_c=np.array([1, 0, 4, 10, 1, 6]))
     assert backtest([10] * 6, [1] * 6) is None  # one sample is no tenth to fit on
+    assert backtest(n, c, first_n=n, first_c=c) is None  # nothing is left to predict
+    unequal = backtest([30, 1000, 2000], [3, 0, 700])
+    assert unequal is not None and (unequal.first, unequal.k[0], unequal.k[-1]) == (3, 4, 30)
 
 
 def test_expected_gains_are_what_further_sampling_brings() -> None:

@@ -151,7 +151,7 @@ def _same(one: SmallAgainstBig, other: SmallAgainstBig) -> bool:
     return (one.big_cost, one.cost, one.k_at_equal_cost) == (other.big_cost, other.cost, other.k_at_equal_cost)
 
 
-def _sentence(small: Run, big: Run, found: dict[str, SmallAgainstBig], first: SmallAgainstBig, coverage: float) -> str:
+def _sentence(small: Run, big: Run, axis: str, first: SmallAgainstBig, coverage: float) -> str:
     a, b = small.experiment.name, big.experiment.name
     if first.k is None:
         return f"{a} does not reach one sample of {b} within its {small.counters.reach:,} samples: {coverage:.1%}."
