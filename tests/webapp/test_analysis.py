@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +25,7 @@ from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
-from webapp.experiments.sampling import analysis
+from webapp.experiments.sampling import analysis, curves
 from webapp.experiments.sampling.answers import answer_classes, scored_samples, votes_of
 from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.measured import measure
@@ -169,8 +172,45 @@ def test_data_is_computed_once_and_again_after_a_change(make_experiment: Make, m
     assert analysis.selection_data(experiment)["graded"] == first["graded"] - 1
 
 
+def test_a_running_experiment_is_not_computed_at_every_change(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    experiment.status = Status.RUNNING
+    first = analysis.forecast_data(experiment)
+    experiment.problems.update(n=39, c=1)
+    experiment.last_seq += 1
+    assert analysis.forecast_data(experiment) == first
+    experiment.status = Status.FINISHED
+    assert analysis.forecast_data(experiment)["graded"] == 39 * 6
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_readers_cause_one_computation(make_experiment: Make) -> None:
+    experiment = make_experiment(status=Status.FINISHED)
+    begun, made = threading.Event(), []
+
+    def make() -> dict[str, Any]:
+        made.append(1)
+        begun.set()
+        time.sleep(0.3)
+        return {"value": 7}
+
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(curves.cached, "x", experiment, make)
+        assert begun.wait(10)
+        others = [pool.submit(curves.cached, "x", experiment, make) for _ in range(3)]
+        assert [each.result(timeout=30) for each in (first, *others)] == [{"value": 7}] * 4
+    assert len(made) == 1
+
+
+def test_a_failed_computation_blocks_nobody(make_experiment: Make) -> None:
+    experiment = make_experiment(status=Status.FINISHED)
+    with pytest.raises(ZeroDivisionError):
+        curves.cached("x", experiment, lambda: {"value": 1 / 0})
+    assert curves.cached("x", experiment, lambda: {"value": 1}) == {"value": 1}
+
+
 def test_votes_say_where_the_most_frequent_answer_is_right(make_experiment: Make) -> None:
-    experiment = make_experiment(problems=2, n=12, c=3, last_seq=1)
+    experiment = make_experiment(problems=2, n=12, c=3, last_seq=1, status=Status.FINISHED)
     draw(experiment, 12)  # answers: three times the right one, every other answer once
     votes = analysis.selection_data(experiment)["votes"]
     assert votes == [[0, 12, 3, True, 3], [1, 12, 3, True, 3]]
@@ -206,3 +246,23 @@ def test_an_import_claims_no_model_and_no_prompt(make_experiment: Make) -> None:
     experiment.spec = {"samples": 4}
     found = measure([experiment], load_counters([experiment]))[experiment.pk]
     assert (found.shape, found.prompt_tokens, found.output_tokens, found.worker_seconds) == (None,) * 4
+
+
+def test_an_import_without_answers_and_settings_has_both_pages(
+    make_experiment: Make, as_user: SignIn, vera: User
+) -> None:
+    experiment = make_experiment(n=4, c=1, status=Status.FINISHED)
+    experiment.spec = {"samples": 4, "imported": {"file": "r.csv", "size": 9, "sha256": "0" * 64, "format": "csv"}}
+    experiment.save()
+    Sample.objects.bulk_create(
+        Sample(experiment=experiment, problem=problem, index=i, verdict=Verdict.CORRECT if i == 0 else Verdict.WRONG)
+        for problem in experiment.problems.all()
+        for i in range(4)
+    )
+    client = as_user(vera)
+    assert client.get(reverse("experiment-tab", args=[experiment.code, "analysis"])).status_code == 200
+    assert client.get(reverse("compare", args=[experiment.team.code]) + f"?e={experiment.code}").status_code == 200
+    selection = client.get(reverse("experiment-data", args=[experiment.code, "selection"])).json()
+    assert selection["methods"] == []
+    assert selection["why"] == "No answer was extracted from any sample, and no log-probabilities are known."
+    assert [vote[3] for vote in selection["votes"]] == [None] * 3

@@ -54,6 +54,10 @@ class CompareQuery:
         parts += [("settings", query.settings)] if query.settings else []
         return "?" + urlencode([*parts, *query.client])
 
+    @property
+    def client_keys(self) -> str:
+        return " ".join(CLIENT_KEYS)
+
     def without(self, code: UUID) -> str:
         return self.url(codes=tuple(each for each in self.codes if each != code))
 

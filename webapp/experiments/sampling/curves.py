@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from webapp.experiments.sampling.counters import Counters
 
 Json = dict[str, Any]
 KEPT_SECONDS = 7 * 86_400
+RECENT_SECONDS = 15
+LONGEST_SECONDS = 60  # a request that makes a value and dies blocks the others no longer
 _VERSION = 1  # raise it when what is kept changes its shape or meaning
 
 
@@ -24,12 +27,42 @@ def cache_key(name: str, experiment: Experiment) -> str:
 
 
 def cached(name: str, experiment: Experiment, make: Callable[[], Json]) -> Json:
-    """``make()``, or what it gave the last time for the experiment as it is now."""
-    key = cache_key(name, experiment)
-    value: Json | None = cache.get(key)
-    if value is None:
+    """``make()``, or what it gave the last time for the experiment as it is now.
+
+    Counting the answers of millions of samples takes seconds, so many readers of one page cause it once: the others
+    wait for the first. While an experiment runs it changes all the time; then a value of the last RECENT_SECONDS does.
+    """
+    key, recent = cache_key(name, experiment), f"sampling:{_VERSION}:{name}:{experiment.pk}:recent"
+    value = _kept(key, recent, experiment)
+    if value is not None:
+        return value
+    lock = f"{key}:made"
+    if not cache.add(lock, True, LONGEST_SECONDS):
+        value = _wait_for(key, lock)
+        if value is not None:
+            return value
+    try:
         value = make()
         cache.set(key, value, KEPT_SECONDS)
+        cache.set(recent, value, RECENT_SECONDS)
+    finally:
+        cache.delete(lock)
+    return value
+
+
+def _kept(key: str, recent: str, experiment: Experiment) -> Json | None:
+    value: Json | None = cache.get(key)
+    if value is None and not experiment.has_ended:
+        value = cache.get(recent)
+    return value
+
+
+def _wait_for(key: str, lock: str) -> Json | None:
+    """What another request is making; None when it failed or takes too long."""
+    until = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < until and cache.get(lock):
+        time.sleep(0.1)
+    value: Json | None = cache.get(key)
     return value
 
 

@@ -31,13 +31,13 @@ if (data) {
 mountPicker(root);
 
 // Links and forms made by the server know the address as it was; what was chosen since goes along.
-const CLIENT_KEYS = ["x", "prompt", "bands", "fits", "published", "pick", "coverage", "selection", "difference"];
+const KEYS = root.dataset.keys.split(" ");
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-keep]");
   if (!link) return;
   const target = new URL(link.href);
   const now = new URLSearchParams(location.search);
-  for (const key of CLIENT_KEYS) {
+  for (const key of KEYS) {
     if (now.has(key)) target.searchParams.set(key, now.get(key));
     else target.searchParams.delete(key);
   }
@@ -46,7 +46,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("formdata", (event) => {
   if (!event.target.closest("#main, #add")) return;
   const now = new URLSearchParams(location.search);
-  for (const key of CLIENT_KEYS) if (now.has(key)) event.formData.set(key, now.get(key));
+  for (const key of KEYS) if (now.has(key)) event.formData.set(key, now.get(key));
 });
 
 root.querySelector("[data-copy-address]")?.addEventListener("click", async (event) => {
