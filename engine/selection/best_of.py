@@ -49,5 +49,9 @@ def best_chances(n: int, ks: Ints) -> Floats:
 def _correct_by_rank(problem: Answers) -> Floats:
     """1 or 0 for each rank in rising order of score, within a tie the tie's mean."""
     assert problem.score is not None
-    _, tie, sizes = np.unique(np.nan_to_num(problem.score, nan=-np.inf), return_inverse=True, return_counts=True)
-    return np.repeat(np.bincount(tie, problem.correct) / sizes, sizes)
+    score = np.nan_to_num(problem.score, nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    order = np.argsort(score)
+    ordered, correct = score[order], problem.correct[order].astype(np.float64)
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    sizes = np.diff(np.append(starts, len(order)))
+    return np.repeat(np.add.reduceat(correct, starts) / sizes, sizes)

@@ -13,13 +13,13 @@ from engine.coverage.bands import Floats, Ints
 from engine.selection.answers import NO_ANSWER, Answers, common_ks
 from engine.selection.exact import LARGEST_N, exact_majority
 
-# Exact counting is used when the sum over problems of classes times largest k is below: about a quarter of a second.
+# Exact counting is used when the sum over problems of classes times largest k is below: 0.1 to 0.7 s.
 EXACT_WORK = 10_000
 # Classes whose chances to win add up to less are left out of random draws: far below the error of the draws.
 _NEGLIGIBLE = 1e-3
 # Above this k a problem whose vote is still open gets a quarter of the subsets: there are few such problems, and
 # drawing for them would take as long as for all others.
-_MANY = 1000
+_MANY = 300
 # At most so many positions are shuffled and kept (160 MB): above 400,000 samples a problem gets fewer subsets.
 _ORDER_CELLS = 40_000_000
 # Chernoff's bound is tried with this s over the mean weight, and with each time twice as much: small ones tell close
@@ -71,7 +71,7 @@ def majority_votes(
 
     Exact (exact_majority) when the problems are small, at k = 1, 2 and n, and where one answer is so frequent that no
     other can win; else by ``draws`` random subsets per problem and k, without replacement, as in the paper (100);
-    a quarter of them where k > 1,000.
+    a quarter of them where k > 300.
     """
     grid = common_ks(problems, ks)
     ballots = [_ballot(each, np.ones(each.n)) for each in problems]
@@ -200,15 +200,21 @@ def _rivals(ballot: _Ballot, ks: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         return np.zeros(len(ks), dtype=np.int64), np.ones(len(ks), dtype=np.bool_)
     # The last entry is silence, which "wins" where the leader is not drawn.
     log_m = np.zeros(classes + 1)
-    heard = ballot.sample >= 0
-    voice = ballot.sample[heard]
-    growth = np.exp(_FIRST_SLOPE / (np.abs(ballot.weight).mean() or 1.0) * ballot.weight[heard])
+    voice = ballot.sample[ballot.sample >= 0]
+    equal = bool(np.all(ballot.weight == 1))
+    # exp(s w) of each sample with an answer (or of any, when all weights are 1), and exp(-s w) of the leader's.
+    weight = ballot.weight[:1] if equal else ballot.weight[ballot.sample >= 0]
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        growth = np.exp(_FIRST_SLOPE / (np.abs(ballot.weight).mean() or 1.0) * weight)
+        decay = 1 / (growth if equal else growth[voice == 0])
         for _ in range(_SLOPES):
-            others = np.bincount(voice, growth, minlength=classes) - ballot.sizes
-            leader = np.sum(1 / growth[voice == 0]) - ballot.sizes[0]
+            if equal:
+                others, leader = ballot.sizes * (growth[0] - 1), ballot.sizes[0] * (decay[0] - 1)
+            else:
+                others = np.bincount(voice, growth, minlength=classes) - ballot.sizes
+                leader = decay.sum() - ballot.sizes[0]
             log_m = np.fmin(log_m, np.log1p((np.append(others, 0.0) + leader) / len(ballot.sample)))
-            growth = growth * growth  # exp(s w) for twice the s
+            growth, decay = growth**2, decay**2  # for twice the s
     log_m[0] = 0.0
     if ballot.sums[0] <= 0:
         log_m[-1] = 0.0
@@ -240,9 +246,8 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
     shuffled = random.permutation(n)
     cell = column_of[shuffled][stretches] + np.arange(subsets)[:, None] * (classes + 1)
     # Whole numbers of votes are exact in float32, which is twice as fast; sums of weights may tie and need float64.
-    dtype = np.float32 if np.all(ballot.weight == 1) else np.float64
-    summed = np.zeros((subsets, classes + 1), dtype)
-    rightness_and_one = np.column_stack([ballot.right[:classes], np.ones(classes)]).astype(dtype)
+    summed = np.zeros((subsets, classes + 1), np.float32 if np.all(ballot.weight == 1) else np.float64)
+    rightness_and_one = np.column_stack([ballot.right[:classes], np.ones(classes)]).astype(np.float32)
     weight = None if np.all(ballot.weight == 1) else ballot.weight[shuffled][stretches]
     # With positive weights a sum above 0 shows that an answer is there; else its samples are counted.
     counted = None if np.all(ballot.weight > 0) else np.zeros((subsets, classes + 1))
@@ -257,7 +262,7 @@ def _shares(ballot: _Ballot, ks: Ints, rivals: Ints, orders: Ints, random: np.ra
         start = k
         best = votes.max(axis=1)
         nobody = best == (-np.inf if counted is not None else 0)
-        tied = (votes == best[:, None]).astype(dtype)
+        tied = (votes == best[:, None]).astype(np.float32)
         won = tied @ rightness_and_one[:rival]
         shares[:, column] = np.where(nobody, 0.0, won[:, 0] / won[:, 1])
     return shares
