@@ -49,14 +49,15 @@ def start() -> tuple[subprocess.Popen[str], str, dict[str, str]]:
     sys.exit("make demo ended without printing an address")
 
 
-def wait_for(what: str, look: Callable[[], Seen], seconds: float) -> Seen:
+def wait_for(what: str, look: Callable[[], Seen], seconds: float, explain: Callable[[], object] = str) -> Seen:
+    """Look once a second until something is seen; after ``seconds`` end with what ``explain`` says."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if seen := look():
             print(f"    {what}: {seen}", flush=True)
             return seen
         time.sleep(1)
-    sys.exit(f"not seen within {seconds} s: {what}")
+    sys.exit(f"not seen within {seconds} s: {what} {explain()}")
 
 
 def signed_in(address: str, credentials: dict[str, str]) -> tuple[urllib.request.OpenerDirector, str]:
@@ -115,13 +116,13 @@ def main() -> None:
     wait_for("more graded samples after the restart", lambda: live(opener, experiment)["kind"]["graded"] > again, 400)
 
     processes = descendants(demo.pid)
-    launcher = next(process for process, line in processes.items() if "manage.py" in line and "python" in line)
+    launcher = next(process for process, line in processes.items() if line.split()[1:] == ["manage.py", "demo"])
     os.kill(launcher, signal.SIGKILL)
 
-    def nothing_left() -> bool:
-        return not any(line and command(process) == line for process, line in processes.items())
+    def left() -> list[str]:
+        return [f"{process}: {line}" for process, line in processes.items() if line and command(process) == line]
 
-    wait_for("nothing left after SIGKILL", nothing_left, 30)
+    wait_for("processes gone after SIGKILL", lambda: not left() and len(processes), 60, left)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,38 @@
 """Problems with known answers: the JSONL format people bring, and the set that ships with the project.
 
-The format is documented in docs/problem-format.md. It also accepts GSM8K's own lines (``answer`` ends in ``#### 72``)
-and MATH-style lines (``prompt`` or ``problem`` with ``answer``).
+The format is documented in docs/problem-format.md. It also accepts the lines of published sets: GSM8K (``answer`` ends
+in ``#### 72``), MATH (``prompt`` or ``problem`` with ``answer``), CodeContests, HumanEval, MBPP, miniF2F, SWE-bench.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.problem_checks import CheckError, read_checks
+
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PROBLEMS = 10_000
-MAX_QUESTION = 20_000  # characters
+MAX_QUESTION = 50_000  # characters; the longest issue of SWE-bench Lite has 24,770
 MAX_ANSWER = 2_000
 MAX_UID = 100
 
 BUNDLED = {"arithmetic-60": "60 short arithmetic and word problems, from one step to three"}
 _DATA = Path(__file__).parent / "data"
-_QUESTION_KEYS = ("question", "problem", "prompt")
-_ID_KEYS = ("id", "uid", "unique_id", "task_id")
+_QUESTION_KEYS = (
+    "question",
+    "problem",
+    "prompt",
+    "problem_statement",
+    "description",
+    "text",
+    "statement",
+    "formal_statement",
+)
+_ID_KEYS = ("id", "uid", "unique_id", "task_id", "instance_id", "name")
 
 
 class ProblemFormatError(ValueError):
@@ -30,11 +41,13 @@ class ProblemFormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A question and its gold answer. ``uid`` is unique within its set."""
+    """A question with its gold answer, or with ``checks`` (engine.problem_checks), or with both. ``uid`` is unique
+    within its set."""
 
     uid: str
     question: str
-    answer: str
+    answer: str = ""
+    checks: dict[str, Any] = field(default_factory=dict)
 
 
 def bundled(name: str) -> list[Problem]:
@@ -87,16 +100,28 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _parse_line(line: str, number: int) -> Problem:
     record = _load(line, number)
+    record = {key.lower(): value for key, value in record.items()} | record  # SWE-bench also comes capitalised
     question = _text(record, _QUESTION_KEYS, number, MAX_QUESTION)
-    answer = gold_answer(_text(record, ("answer",), number, MAX_QUESTION))
-    if not answer:
+    checks = _checks(record, number)
+    # Tests or a statement decide without a gold answer; a known solution alone does not.
+    needs_answer = not set(checks) - {"solution", "wrong"}
+    answer = gold_answer(_text(record, ("answer",), number, MAX_QUESTION)) if needs_answer or "answer" in record else ""
+    if needs_answer and not answer:
         raise ProblemFormatError(f'Line {number}: nothing follows "####" in "answer"; write the final answer there.')
     if len(answer) > MAX_ANSWER:
         raise ProblemFormatError(f'Line {number}: "answer" is longer than {MAX_ANSWER:,} characters; shorten it.')
     uid = next((record[key] for key in _ID_KEYS if record.get(key) is not None), number)
     if isinstance(uid, bool) or not isinstance(uid, str | int) or not 0 < len(clean := _clean(str(uid))) <= MAX_UID:
         raise ProblemFormatError(f'Line {number}: "id" must be a number or a text of 1 to {MAX_UID} characters.')
-    return Problem(clean, question, answer)
+    return Problem(clean, question, answer, checks)
+
+
+def _checks(record: dict[str, Any], number: int) -> dict[str, Any]:
+    try:
+        checks: dict[str, Any] = _clean_all(read_checks(record))
+    except CheckError as error:
+        raise ProblemFormatError(f'Line {number}: "{error.key}" {error}; see docs/problem-format.md.') from None
+    return checks
 
 
 def _load(line: str, number: int) -> dict[str, Any]:
@@ -140,5 +165,20 @@ def gold_answer(answer: str) -> str:
 
 
 def _clean(text: str) -> str:
+    return _storable(text).strip()
+
+
+def _clean_all(value: Any) -> Any:
+    """Every text in a JSON value made storable; white space stays, code and tests may depend on it."""
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, list):
+        return [_clean_all(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _clean_all(each) for key, each in value.items()}
+    return value
+
+
+def _storable(text: str) -> str:
     """Without what PostgreSQL (NUL) or UTF-8 (lone surrogates, legal in JSON escapes) cannot store."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

@@ -38,6 +38,14 @@ def boolean(name: str, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name}={raw!r} must be one of true or false.")
 
 
+def choice(name: str, default: str, choices: list[str]) -> str:
+    """One of ``choices``; anything else raises ImproperlyConfigured."""
+    raw = text(name, default).lower()
+    if raw not in choices:
+        raise ImproperlyConfigured(f"{name}={raw!r} must be one of {', '.join(choices)}.")
+    return raw
+
+
 def words(name: str, default: str = "") -> list[str]:
     """A comma-separated list, blanks dropped."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]

@@ -207,6 +207,17 @@ except EndpointError as error:
     raise ImproperlyConfigured(f"CANOPY_ENDPOINTS: {error}") from None
 MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
 
+# What verifiers may do on this installation's workers: the operator's half of engine.verification.Settings.
+VERIFICATION: dict[str, Any] = {
+    "minimum": env.choice("CANOPY_SANDBOX_MINIMUM", "confined", ["confined", "isolated"]),
+    "functions": env.text("CANOPY_VERIFIER_DIR"),
+    "endpoints": tuple(env.words("CANOPY_VERIFIER_URLS")),
+    "lean_url": env.text("CANOPY_LEAN_URL"),
+    "lean_key": env.secret("CANOPY_LEAN_KEY"),
+    "repositories": env.text("CANOPY_REPOSITORIES"),
+    "harness": env.text("CANOPY_SWE_HARNESS"),
+}
+
 # --- accounts, mail, files, pages -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"

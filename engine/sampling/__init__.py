@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.sampling.estimate import Estimate, estimate
+from engine.sampling.estimate import Estimate, Fit, estimate, fit
 from engine.sampling.prompts import PromptError, render_prompts
 from engine.sampling.shape import ModelShape, model_shape
 from engine.sampling.sources import DEMO_MODEL, ModelError
@@ -27,6 +27,7 @@ __all__ = [
     "DEMO_MODEL",
     "Engine",
     "Estimate",
+    "Fit",
     "Model",
     "ModelError",
     "ModelShape",
@@ -36,6 +37,7 @@ __all__ = [
     "SamplingParams",
     "StepStats",
     "estimate",
+    "fit",
     "load_model",
     "model_shape",
     "render_prompts",

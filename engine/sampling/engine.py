@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
+
 from engine.sampling.attention import TreeModel
-from engine.sampling.memory import free_kv_tokens
+from engine.sampling.memory import BATCH_CPU, BATCH_GPU, free_kv_tokens
 from engine.sampling.model import Model
 from engine.sampling.nodes import Root, compute_root
 from engine.sampling.pool import KVPool
 from engine.sampling.run import Run
 from engine.sampling.sampler import Sampler
 from engine.sampling.scheduler import Limits
+from engine.sampling.shape import BYTES_PER_VALUE
 from engine.sampling.types import Request, Sample, SamplingParams, StepStats
-
-_BATCH_CPU, _BATCH_GPU = 64, 256
 
 
 class Engine:
@@ -29,8 +30,8 @@ class Engine:
         self._model = model
         self._tree = TreeModel(model.module)
         self._sampler = Sampler(model.shape.vocabulary, device)
-        self._max_batch = max_batch or (_BATCH_GPU if device.type == "cuda" else _BATCH_CPU)
-        self._budget = kv_budget_tokens or free_kv_tokens(device, model.kv_bytes_per_token)
+        self._max_batch = max_batch or (BATCH_GPU if device.type == "cuda" else BATCH_CPU)
+        self._budget = kv_budget_tokens or free_kv_tokens(device, model.shape) * BYTES_PER_VALUE // model.dtype.itemsize
         self._root = Root()
         self._pools: tuple[KVPool, KVPool] | None = None
 
@@ -55,6 +56,28 @@ class Engine:
         _check_requests(root, requests, self._model.shape.context_length)
         limits = self._limits(root, requests, params)
         return self._generate(tuple(root), requests, params, limits, on_step or _ignore, cancelled or _never)
+
+    @property
+    def kv_budget(self) -> int:
+        """Tokens of keys and values that a generate() may hold, root included."""
+        return self._budget
+
+    @kv_budget.setter
+    def kv_budget(self, tokens: int) -> None:
+        self._budget = tokens
+
+    def shrink(self) -> int:
+        """After an out-of-memory: free what is held and lower the budget by a quarter; returns the new one.
+
+        Call it when the generate() that ran out is gone. What the pools really took counts, not a budget that a
+        small batch never used: otherwise the next try would ask for as much again.
+        """
+        held = sum(slots * capacity for slots, capacity in (pool.size for pool in self._pools or ()))
+        self._budget = (min(self._budget, len(self._root.tokens) + held) if held else self._budget) * 3 // 4
+        self._pools, self._root = None, Root()
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._budget
 
     def _limits(self, root: Sequence[int], requests: Sequence[Request], params: SamplingParams) -> Limits:
         limits = Limits(
@@ -82,7 +105,7 @@ class Engine:
             if computed is None:
                 return
             self._root = computed
-            on_step(StepStats(new_tokens=0, prefill_tokens=len(root), batch=0, kv_tokens=len(root), waiting=0))
+            on_step(_root_stats(len(root), limits.kv_tokens))
         nodes, suffixes = self._make_pools(limits)
         run = Run(self._model, self._tree, self._sampler, self._root, nodes, suffixes, requests, params, limits)
         while not run.done and not cancelled():
@@ -114,6 +137,12 @@ def _check_requests(root: Sequence[int], requests: Sequence[Request], context: i
                 f"the prompt of problem {request.problem} has {length} tokens, but the model's context is "
                 f"{context}: use fewer few-shot examples or a shorter question"
             )
+
+
+def _root_stats(tokens: int, budget: int) -> StepStats:
+    return StepStats(
+        new_tokens=0, prefill_tokens=tokens, batch=0, kv_tokens=tokens, path_tokens=tokens, kv_budget=budget, waiting=0
+    )
 
 
 def _ignore(stats: StepStats) -> None:

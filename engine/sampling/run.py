@@ -53,6 +53,7 @@ class Run:
     ) -> None:
         self._model, self._tree, self._sampler, self._root = model, tree, sampler, root
         self._nodes, self._suffixes = nodes, suffixes
+        self._kv_budget = limits.kv_tokens
         self._params = params
         self._scheduler = Scheduler(requests, limits)
         self._batch: list[_Running] = []
@@ -76,6 +77,8 @@ class Run:
             prefill_tokens=self._counts["prefill"],
             batch=took_part,
             kv_tokens=self._kv_tokens(),
+            path_tokens=sum(running.prefix + len(running.tokens) for running in self._batch),
+            kv_budget=self._kv_budget,
             waiting=self._scheduler.waiting,
         )
 

@@ -1,7 +1,22 @@
 """Did the model get it right? Verifiers, and a grader that survives hostile answers."""
 
 from engine.verification.grader import Grader, grade_many
-from engine.verification.registry import VERIFIERS, get_verifier
-from engine.verification.types import Outcome, Verdict, Verifier
+from engine.verification.registry import NEED_TARGET, VERIFIERS, fits, get_verifier
+from engine.verification.settings import Settings
+from engine.verification.types import Bench, Gold, Outcome, Unfit, Verdict, Verifier
 
-__all__ = ["VERIFIERS", "Grader", "Outcome", "Verdict", "Verifier", "get_verifier", "grade_many"]
+__all__ = [
+    "NEED_TARGET",
+    "VERIFIERS",
+    "Bench",
+    "Gold",
+    "Grader",
+    "Outcome",
+    "Settings",
+    "Unfit",
+    "Verdict",
+    "Verifier",
+    "fits",
+    "get_verifier",
+    "grade_many",
+]

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from engine.verification.registry import get_verifier
-from engine.verification.types import Verdict
+from engine.verification.types import Bench, Gold, Verdict
 
 # sympy with its parser takes about 0.2 GB.
 MEMORY_BYTES = 2 * 2**30
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _grade(item: dict[str, Any]) -> Verdict:
     try:
-        return get_verifier(item["verifier"]).grade(item["text"], item["gold"])
+        return get_verifier(item["verifier"]).grade(item["text"], Gold(item["gold"]), Bench())
     except MemoryError:
         return Verdict("error", reason="The grader ran out of memory.")
     except Exception as error:  # sympy raises anything; none of it says that the answer is wrong

@@ -1,52 +1,78 @@
-"""Grades answers one by one; what may hang or eat memory runs in a child process that can be killed.
+"""Grades answers one by one, reuses verdicts of equal programs, and survives what it grades.
 
-math-verify hands model-written text to sympy, which on ``9^9^9^9`` neither ends nor can be interrupted from a thread.
-So the parent waits with a limit, kills the child when it passes, and starts another for the next answer. A killed or
-crashed grader is an outcome of its own, never "wrong".
+Three ways, by what a verifier does with hostile text. It only compares: here. It evaluates it in Python (math-verify
+hands it to sympy, which on ``9^9^9^9`` neither ends nor can be interrupted): in a child process that is killed when
+the time is over, and replaced for the next answer. It runs it: in engine.sandbox, a new one for every program.
+A killed or crashed grader is an outcome of its own, never "wrong".
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import select
 import subprocess
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from engine.sandbox.types import Refused
 from engine.verification.registry import get_verifier
-from engine.verification.types import Verdict
+from engine.verification.settings import Settings
+from engine.verification.types import Bench, Gold, Unfit, Verdict, Verifier
 
 # A hard but honest answer takes under a second; ten leave room for a busy machine (EvalPlus lost half its score to a
 # limit of 50 ms, github.com/evalplus/evalplus/issues/5).
 ITEM_SECONDS = 10.0
 _START_SECONDS = 120.0  # importing sympy on a cold disk
 _TICK = 0.5
-_MAX_TEXT = 200_000  # characters of an answer handed to the child
+_MAX_TEXT = 200_000  # characters of an answer that are looked at; the end is kept, where final answers stand
+_MAX_CACHED = 50_000  # verdicts, some 500 bytes each
+
+Item = tuple[str, Gold]
+_Key = tuple[str, str, str]
 
 
 class Grader:
-    """One child process, started when first needed and warm from then on. Not thread-safe."""
+    """Warm from shard to shard: one child process, started when first needed, and the verdicts of earlier programs.
 
-    def __init__(self, item_seconds: float = ITEM_SECONDS) -> None:
+    ``cache``: how many verdicts are kept for equal programs; 0 asks every time. Not thread-safe.
+    """
+
+    def __init__(self, item_seconds: float = ITEM_SECONDS, cache: int = _MAX_CACHED) -> None:
         self._item_seconds = item_seconds
         self._child: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._cached: OrderedDict[_Key, Verdict] = OrderedDict()
+        self._max_cached = cache
 
     def grade(
-        self, verifier: str, items: Iterable[tuple[str, str]], alive: Callable[[], None] | None = None
+        self,
+        verifier: str,
+        items: Iterable[Item],
+        settings: Settings | None = None,
+        alive: Callable[[], None] | None = None,
     ) -> Iterator[Verdict]:
-        """A Verdict for each (text, gold answer), in order. ``alive`` is called every half second of waiting."""
+        """A Verdict for each (text, gold), in order. ``alive`` is called every half second of waiting.
+
+        Raises Refused when this worker's sandbox does not hold well enough to run anything.
+        """
         chosen = get_verifier(verifier)
+        bench = Bench(settings or Settings(), alive or _nothing)
+        digest = _Digest(bench.settings)
         for text, gold in items:
             started = time.monotonic()
-            if chosen.isolated:
-                yield self._grade_in_child(verifier, text[-_MAX_TEXT:], gold, alive or _nothing)
+            essence = chosen.essence(text[-_MAX_TEXT:]) if self._max_cached else None
+            if essence is None:
+                verdict = self._verdict(chosen, text[-_MAX_TEXT:], gold, bench)
             else:
-                verdict = chosen.grade(text, gold)
-                yield verdict.took(time.monotonic() - started)
+                key = (verifier, hashlib.sha256(essence.encode("utf-8", "replace")).hexdigest(), digest.of(gold))
+                verdict = self._cached.get(key) or self._verdict(chosen, text[-_MAX_TEXT:], gold, bench)
+                self._keep(key, verdict)
+            yield verdict.took(time.monotonic() - started)
 
     def close(self) -> None:
         """Kill the child, if there is one."""
@@ -61,11 +87,33 @@ class Grader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _grade_in_child(self, verifier: str, text: str, gold: str, alive: Callable[[], None]) -> Verdict:
+    def _verdict(self, verifier: Verifier, text: str, gold: Gold, bench: Bench) -> Verdict:
+        if verifier.isolated:
+            return self._grade_in_child(verifier.name, text, gold, bench.alive)
+        try:
+            return verifier.grade(text, gold, bench)
+        except Refused:
+            raise
+        except Unfit as error:
+            return Verdict("error", reason=str(error))
+        except Exception as error:  # none of what goes wrong here says that the answer is wrong
+            return Verdict("error", reason=f"{type(error).__name__}: {error}")
+
+    def _keep(self, key: _Key, verdict: Verdict) -> None:
+        """Errors are asked again: they may have been the worker's."""
+        if verdict.outcome == "error":
+            return
+        self._cached[key] = verdict
+        self._cached.move_to_end(key)
+        if len(self._cached) > self._max_cached:
+            self._cached.popitem(last=False)
+
+    def _grade_in_child(self, verifier: str, text: str, gold: Gold, alive: Callable[[], None]) -> Verdict:
+        started = time.monotonic()
         try:
             self._ensure_child(alive)
             started = time.monotonic()
-            self._send({"verifier": verifier, "text": text, "gold": gold, "seconds": self._item_seconds})
+            self._send({"verifier": verifier, "text": text, "gold": gold.answer, "seconds": self._item_seconds})
             verdict = Verdict(**self._receive(self._item_seconds, alive))
         except TimeoutError:
             self.close()
@@ -119,10 +167,27 @@ class Grader:
         return message
 
 
-def grade_many(verifier: str, items: Iterable[tuple[str, str]], item_seconds: float = ITEM_SECONDS) -> list[Verdict]:
-    """The verdicts of many (text, gold answer) pairs, with a grader of their own."""
+class _Digest:
+    """Hashes of golds under some settings. The samples of a problem share one Gold object, whose tests may be large."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.as_job()
+        self._known: dict[int, tuple[Gold, str]] = {}
+
+    def of(self, gold: Gold) -> str:
+        if id(gold) not in self._known:
+            whole = json.dumps([self._settings, gold.answer, dict(gold.checks)], sort_keys=True)
+            # The object is kept with its hash, so that its id cannot become another's.
+            self._known[id(gold)] = gold, hashlib.sha256(whole.encode()).hexdigest()
+        return self._known[id(gold)][1]
+
+
+def grade_many(
+    verifier: str, items: Iterable[Item], settings: Settings | None = None, item_seconds: float = ITEM_SECONDS
+) -> list[Verdict]:
+    """The verdicts of many (text, gold) pairs, with a grader of their own."""
     with Grader(item_seconds) as grader:
-        return list(grader.grade(verifier, items))
+        return list(grader.grade(verifier, items, settings))
 
 
 def _nothing() -> None:

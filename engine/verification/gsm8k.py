@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 
-from engine.verification.types import Verdict
+from engine.verification.types import Bench, Gold, Unfit, Verdict
 
 # The released code's expression. It takes the FIRST match: base models write on after their answer.
 _ANSWER = re.compile(r"#### (\-?[\$0-9\.\,]+)")
@@ -22,15 +22,21 @@ class Gsm8kVerifier:
     name = "gsm8k"
     title = "GSM8K exact match (paper mode)"
     help = 'Takes the first number after "####" and compares it with the gold answer. Fast; for whole-number answers.'
+    requires = ("answer",)
     isolated = False
 
-    def grade(self, text: str, gold: str) -> Verdict:
+    def essence(self, text: str) -> None:
+        return None  # comparing is quicker than remembering
+
+    def grade(self, text: str, gold: Gold, bench: Bench) -> Verdict:
+        if not gold.answer.strip():
+            raise Unfit('The problem has no "answer" to compare with.')
         found = _ANSWER.search(text)
         if found is None:
             return Verdict("wrong", reason='No answer of the form "#### 42".')
         answer = found.group(1)
-        canonical, wanted = canonical_number(answer), canonical_number(gold)
-        if answer == gold.strip() or canonical == wanted:
+        canonical, wanted = canonical_number(answer), canonical_number(gold.answer)
+        if answer == gold.answer.strip() or canonical == wanted:
             return Verdict("correct", answer, canonical)
         return Verdict("wrong", answer, canonical, f"Expected {wanted}.")
 

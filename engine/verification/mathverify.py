@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from engine.verification.gsm8k import canonical_number
-from engine.verification.types import Verdict
+from engine.verification.types import Bench, Gold, Verdict
 
 # Final answers stand at the end; a longer text is cut to its tail, which also bounds the regular expressions' time.
 _TAIL = 4_000
@@ -32,13 +32,17 @@ class MathVerifier:
     name = "math-verify"
     title = "math-verify (symbolic)"
     help = "Finds the final answer (boxed, after ####, or the last one) and compares it as mathematics: 1/2 equals 0.5."
+    requires = ("answer",)
     isolated = True
 
-    def grade(self, text: str, gold: str) -> Verdict:
-        candidate = _candidate(text)
-        if _PLAIN_NUMBER.fullmatch(gold.strip()) and _PLAIN_NUMBER.fullmatch(candidate):
-            return _compare_numbers(candidate, gold)
-        return _compare_symbolically(candidate, gold)
+    def essence(self, text: str) -> None:
+        return None  # most answers are plain numbers, whose comparison takes microseconds
+
+    def grade(self, text: str, gold: Gold, bench: Bench) -> Verdict:
+        candidate, wanted = _candidate(text), gold.answer
+        if _PLAIN_NUMBER.fullmatch(wanted.strip()) and _PLAIN_NUMBER.fullmatch(candidate):
+            return _compare_numbers(candidate, wanted)
+        return _compare_symbolically(candidate, wanted)
 
 
 def _candidate(text: str) -> str:
@@ -92,8 +96,11 @@ def _tiny_and_different(a: Any, b: Any) -> bool:
     """True for 1/2004! and 1/2006!, which are both 0 to six decimals (math-verify's issue 14)."""
     if not (getattr(a, "is_number", False) and getattr(b, "is_number", False)):
         return False
-    largest = max(abs(a.evalf()), abs(b.evalf()))
-    return bool(largest < _TINY and abs((a - b).evalf()) > _TINY * largest)
+    sizes = [abs(a.evalf()), abs(b.evalf()), abs((a - b).evalf())]
+    if not all(size.is_comparable for size in sizes):  # 50% is the number 50 times the unevaluated 1/100
+        return False
+    largest = max(sizes[:2])
+    return bool(largest < _TINY and sizes[2] > _TINY * largest)
 
 
 def _canonical(expression: Any) -> str:

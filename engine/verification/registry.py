@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from engine.verification.codefunction import FunctionVerifier
+from engine.verification.codestdio import StdioVerifier
+from engine.verification.custom import CustomVerifier, EndpointVerifier
 from engine.verification.gsm8k import Gsm8kVerifier
 from engine.verification.mathverify import MathVerifier
+from engine.verification.patch import HarnessVerifier, PatchVerifier
+from engine.verification.prooflean import LeanVerifier
+from engine.verification.proofrocq import RocqVerifier
 from engine.verification.types import Verifier
 
-VERIFIERS: dict[str, Verifier] = {verifier.name: verifier for verifier in (Gsm8kVerifier(), MathVerifier())}
+VERIFIERS: dict[str, Verifier] = {
+    verifier.name: verifier
+    for verifier in (
+        Gsm8kVerifier(),
+        MathVerifier(),
+        StdioVerifier(),
+        FunctionVerifier(),
+        RocqVerifier(),
+        LeanVerifier(),
+        PatchVerifier(),
+        HarnessVerifier(),
+        CustomVerifier(),
+        EndpointVerifier(),
+    )
+}
+
+# These ask something that the experiment names.
+NEED_TARGET = frozenset({CustomVerifier.name, EndpointVerifier.name})
 
 
 def get_verifier(name: str) -> Verifier:
@@ -14,3 +40,9 @@ def get_verifier(name: str) -> Verifier:
     if name not in VERIFIERS:
         raise KeyError(f"no verifier is called {name!r}; there are: {', '.join(VERIFIERS)}")
     return VERIFIERS[name]
+
+
+def fits(name: str, answer: str, checks: Mapping[str, Any]) -> bool:
+    """Whether a problem has what the verifier called ``name`` needs."""
+    requires = get_verifier(name).requires
+    return not requires or any(answer if key == "answer" else key in checks for key in requires)

@@ -78,6 +78,77 @@ def test_an_unknown_bundled_set_is_named() -> None:
         ('{"question": "Q", "answer": "6 * 12 = 72.\\n#### 72"}', Problem("1", "Q", "72")),
         ('{"question": "a\\u0000b\\ud800", "answer": "4"}', Problem("1", "ab?", "4")),
         ('{"question": "two\\u2028lines", "answer": "4"}', Problem("1", "two\u2028lines", "4")),
+        (
+            '{"question": "Q", "tests": [{"input": "1\\n", "output": " 2"}, ["3", "4"]], "time_limit": 2}',
+            Problem(
+                "1",
+                "Q",
+                checks={
+                    "tests": [{"input": "1\n", "output": " 2"}, {"input": "3", "output": "4"}],
+                    "seconds": 2.0,
+                },
+            ),
+        ),
+        (
+            '{"name": "1_A", "description": "Q", "public_tests": {"input": ["1"], "output": ["2"]}, '
+            '"generated_tests": {"input": ["3"], "output": ["4"]}, "time_limit": {"seconds": 1, "nanos": 500000000}}',
+            Problem(
+                "1_A",
+                "Q",
+                checks={"tests": [{"input": "1", "output": "2"}, {"input": "3", "output": "4"}], "seconds": 1.5},
+            ),
+        ),
+        (
+            '{"task_id": "HumanEval/0", "prompt": "def f():\\n    1\\n", "entry_point": "f", '
+            '"test": "def check(c): c()", "canonical_solution": "    return 1\\n"}',
+            Problem(
+                "HumanEval/0",
+                "def f():\n    1",
+                checks={
+                    "entry_point": "f",
+                    "test": "def check(c): c()",
+                    "prompt": "def f():\n    1\n",
+                    "solution": "    return 1\n",
+                },
+            ),
+        ),
+        (
+            '{"task_id": 2, "text": "Q", "code": "f = 1", "test_list": ["assert f"], "test_setup_code": "a = 1"}',
+            Problem("2", "Q", checks={"asserts": ["assert f"], "setup": "a = 1", "solution": "f = 1"}),
+        ),
+        (
+            '{"name": "t1", "thm": "t1", "statement": "Theorem t1 : True."}',
+            Problem("t1", "Theorem t1 : True.", checks={"statement": "Theorem t1 : True.", "theorem": "t1"}),
+        ),
+        (
+            '{"id": "l", "formal_statement": "theorem x : 1 = 1 := by sorry", "header": "import Mathlib"}',
+            Problem(
+                "l",
+                "theorem x : 1 = 1 := by sorry",
+                checks={"statement": "import Mathlib\n\ntheorem x : 1 = 1 := by sorry", "theorem": "x"},
+            ),
+        ),
+        (
+            '{"Instance_id": "a__b-1", "Repo": "a/b", "Base_commit": "abcdef0", "Problem_statement": "Q", '
+            '"Patch": "P", "Test_patch": "T", "FAIL_TO_PASS": "[\\"t1\\"]", "PASS_TO_PASS": "[]"}',
+            Problem(
+                "a__b-1",
+                "Q",
+                checks={
+                    "repo": "a/b",
+                    "base_commit": "abcdef0",
+                    "test_patch": "T",
+                    "fail_to_pass": ["t1"],
+                    "pass_to_pass": [],
+                    "instance_id": "a__b-1",
+                    "solution": "P",
+                },
+            ),
+        ),
+        (
+            '{"question": "Q", "answer": "4", "solution": "so 4", "wrong": ["5", "6"]}',
+            Problem("1", "Q", "4", {"solution": "so 4", "wrong": ["5", "6"]}),
+        ),
     ],
 )
 def test_accepted_lines(line: str, problem: Problem) -> None:
@@ -98,9 +169,21 @@ def test_accepted_lines(line: str, problem: Problem) -> None:
         ('{"question": "a", "answer": true}', 'Line 1: "answer" must be text'),
         ('{"id": "x", "question": "a", "answer": 1}\n' * 2, "Line 2: the id 'x' was already used on line 1"),
         ('{"id": {}, "question": "a", "answer": 1}', 'Line 1: "id" must be'),
-        ('{"question": "%s", "answer": "1"}' % ("x" * 20_001), 'Line 1: "question" is longer than 20,000'),
+        ('{"question": "%s", "answer": "1"}' % ("x" * 50_001), 'Line 1: "question" is longer than 50,000'),
         ('{"question": "a", "answer": "%s"}' % ("1" * 2_001), 'Line 1: "answer" is longer than 2,000'),
         ("[" * 100_000, "Line 1: not valid JSON"),
+        ('{"question": "a", "solution": "b"}', 'Line 1: add the key "answer"'),
+        ('{"question": "a", "tests": 3}', 'Line 1: "tests" must be a list'),
+        ('{"question": "a", "tests": [["1", 2]]}', 'Line 1: "tests" must hold objects'),
+        ('{"question": "a", "tests": {"input": ["1"], "output": []}}', 'Line 1: "tests" must have two lists'),
+        ('{"question": "a", "tests": [["1", "2"]], "time_limit": -1}', 'Line 1: "time_limit" must be a number'),
+        ('{"question": "a", "entry_point": "f g"}', 'Line 1: "entry_point" must be the name'),
+        ('{"question": "a", "entry_point": "f"}', 'Line 1: "test" must be the code'),
+        ('{"question": "a", "test_list": [1]}', 'Line 1: "test_list" must be a list'),
+        ('{"statement": "Check nat.", "thm": "x"}', 'Line 1: "statement" must state a theorem'),
+        ('{"question": "a", "repo": "../x", "base_commit": "abcdef0"}', 'Line 1: "repo" must be a name'),
+        ('{"question": "a", "repo": "x", "base_commit": "HEAD"}', 'Line 1: "base_commit" must be'),
+        ('{"question": "a", "repo": "x", "base_commit": "abcdef0"}', 'Line 1: "FAIL_TO_PASS" must name'),
     ],
 )
 def test_the_first_bad_line_is_named(text: str, message: str) -> None:

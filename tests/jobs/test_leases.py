@@ -144,6 +144,14 @@ def test_three_attempts_then_failed(submit: Submit) -> None:
     assert LogLine.objects.filter(level="error", text__contains="attempt 3 of 3, failed: out of memory").exists()
 
 
+def test_a_final_failure_is_not_tried_again(submit: Submit) -> None:
+    experiment = submit(shards=1)
+    leases.fail(claimed(), "line 3 is wrong", final=True)
+    experiment.refresh_from_db()
+    assert (states(experiment, "work"), experiment.status) == (["failed"], Status.FAILED)
+    assert LogLine.objects.filter(level="error", text__contains="attempt 1 of 3, failed: line 3 is wrong").exists()
+
+
 def test_a_release_is_no_attempt(submit: Submit) -> None:
     submit(shards=1)
     for _ in range(5):

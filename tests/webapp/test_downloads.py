@@ -17,7 +17,8 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from engine.exchange import Source, read_results
-from jobs.models import Artifact, Experiment, LogLine
+from jobs import metrics
+from jobs.models import Artifact, Experiment, LogLine, next_seq
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
@@ -84,6 +85,20 @@ def test_an_experiment_without_samples_gives_empty_tables(make_experiment: Make,
     experiment = make_experiment()
     assert fetch(address(experiment, "samples.jsonl"), bob)[1] == ""
     assert fetch(address(experiment, "coverage.csv"), bob)[1] == "k,coverage,low,high\n"
+    heads = "start,seconds,tokens_per_second,batch,kv_tokens,path_tokens,kv_budget\n"
+    assert fetch(address(experiment, "engine.csv"), bob)[1] == heads
+
+
+def test_the_engines_table_sums_over_workers(make_experiment: Make, bob: User) -> None:
+    experiment = make_experiment()
+    both = {"tokens_per_second": 50.0, "batch": 8, "kv_tokens": 300, "path_tokens": 900, "kv_budget": 1000}
+    reports = [metrics.Report(both, 2.0, 1_000_002.0), metrics.Report(both, 2.0, 1_000_002.0)]
+    reports.append(metrics.Report({"tokens_per_second": 7.0}, 1.0, 1_000_005.0))  # as versions before reported
+    metrics.write(experiment.pk, next_seq(experiment.pk), reports)
+    assert fetch(address(experiment, "engine.csv"), bob)[1].splitlines()[1:] == [
+        "1970-01-12T13:46:40+00:00,2,100.0,16.0,600.0,1800.0,2000.0",
+        "1970-01-12T13:46:44+00:00,2,7.0,,,,",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,3 +183,17 @@ def test_what_was_exported_can_be_imported(make_experiment: Make, bob: User, tmp
         (one.problem.uid, one.verdict, one.answer, one.tokens) for one in made
     ]
     assert {one.text for one in again} == {one.body.text for one in made}
+
+
+def test_browsers_that_take_gzip_get_the_whole_file(make_experiment: Make, bob: User) -> None:
+    """A file of several pieces; packed piece by piece, browsers would show the first one alone."""
+    client = AsyncClient()
+    client.force_login(bob)
+    url = address(make_experiment(n=4, c=1), "report.html")
+
+    async def read() -> bytes:
+        answer = await client.get(url, headers={"Accept-Encoding": "gzip, br"})
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    body = async_to_sync(read)()
+    assert body.startswith(b"<!doctype html>") and body.endswith(b"</html>\n")

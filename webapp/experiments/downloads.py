@@ -103,6 +103,9 @@ def _attachment(
 ) -> StreamingHttpResponse:
     response = StreamingHttpResponse(stream, content_type=content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    # Django's GZipMiddleware would pack each piece of an asynchronous stream as a gzip file of its own, and browsers
+    # read only the first of them.
+    response.headers["Content-Encoding"] = "identity"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
     return response

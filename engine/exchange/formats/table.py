@@ -40,7 +40,9 @@ def _separator(line: bytes) -> str:
 
 
 def read(source: Source, options: Options) -> Iterator[Record]:
-    csv.field_size_limit(source.limits.text * 2)
+    # One limit for the whole process: never lowered, and put back at the end.
+    before = csv.field_size_limit()
+    csv.field_size_limit(max(before, 2 * source.limits.text))
     with source.open() as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         rows = csv.reader(text, delimiter=_separator(source.head.split(b"\n", 1)[0]), strict=True)
@@ -51,6 +53,7 @@ def read(source: Source, options: Options) -> Iterator[Record]:
         except UnicodeDecodeError:
             raise ExchangeError(f"line {rows.line_num + 1}: not UTF-8 text; save the file as UTF-8.") from None
         finally:
+            csv.field_size_limit(before)
             text.detach()
 
 

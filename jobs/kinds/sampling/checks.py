@@ -10,6 +10,7 @@ from django.db.models import Max
 from engine.endpoint import EndpointError, find_endpoint, is_hosted
 from engine.problems import Problem, bundled
 from engine.sampling.sources import ModelError
+from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow
 from jobs.kinds.sampling.models import ProblemSet, SampleText
@@ -48,6 +49,13 @@ def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
             raise SpecError("problems", "Your team has no such problem set. Choose another, or upload one.")
         problems = [Problem(**problem) for problem in chosen.problems]
     problems = problems[: spec.limit]
+    unfit = next((problem for problem in problems if not fits(spec.verifier, problem.answer, problem.checks)), None)
+    if unfit is not None:
+        raise SpecError(
+            "verifier",
+            f"The problem {unfit.uid} has none of {', '.join(VERIFIERS[spec.verifier].requires)}, which this verifier "
+            "needs. Choose another verifier, or add it to the set: docs/problem-format.md shows how.",
+        )
     check_total(len(problems), spec.samples)
     return problems
 

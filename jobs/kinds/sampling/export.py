@@ -31,6 +31,7 @@ _COLUMNS = (
     "seed",
     "tokens",
     "logprob",
+    "score",
     "finish",
     "verdict",
     "answer",
@@ -73,7 +74,7 @@ def _write_parquet(path: Path, experiment_id: int, each_batch: Callable[[], None
     import pyarrow.parquet as pq
 
     integers, text = pa.int64(), pa.string()
-    types = [integers, text, integers, integers, integers, pa.float64(), *[text] * 6]
+    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 6]
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _batches(experiment_id):

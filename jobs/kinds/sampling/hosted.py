@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from engine.endpoint import Endpoint, HostedSample, Params, Prompt, Request, generate
+from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -37,7 +38,7 @@ def generate_hosted(job: dict[str, Any], context: Context) -> None:
         context.progress(done)
         tokens += sample.tokens
         if (passed := time.monotonic() - since) >= _METRIC_SECONDS:
-            context.metric("tokens_per_second", tokens / passed)
+            context.metrics({TOKENS_PER_SECOND: tokens / passed}, passed)
             since, tokens = time.monotonic(), 0
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.exchange import ExchangeError, Limits, Numbered, Options, Source, get_format, read_results, uid_of
 from engine.exchange.formats.inspect_log import model_of
+from engine.problems import MAX_ANSWER, MAX_QUESTION
 from engine.verification.gsm8k import canonical_number
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PART_SAMPLES = 20_000
 PART_CHARACTERS = 16_000_000  # of texts
 # Reading is the smaller half of the work: from here on the bar counts what is stored.
 _READ_PERCENT = 35
-_LONGEST_QUESTION, _LONGEST_GOLD, _LONGEST_CELL, _LONGEST_FINISH = 20_000, 2_000, 200, 10
+_LONGEST_CELL, _LONGEST_FINISH = 200, 10
 
 
 def source_name(file: str) -> str:
@@ -229,9 +230,9 @@ class _Parts:
     def add(self, sample: Numbered) -> None:
         record = sample.record
         if sample.is_new:
-            gold = record.gold if len(record.gold) <= _LONGEST_GOLD else ""
+            gold = record.gold if len(record.gold) <= MAX_ANSWER else ""
             question = record.question or record.problem
-            self._problems.append((sample.problem, uid_of(record.problem), _cut(question, _LONGEST_QUESTION), gold))
+            self._problems.append((sample.problem, uid_of(record.problem), _cut(question, MAX_QUESTION), gold))
         self.counts[sample.problem] += 1
         self._characters += len(record.text or "")
         self._rows.append(

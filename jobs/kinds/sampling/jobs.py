@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from engine.endpoint import find_endpoint, is_hosted
+from engine.verification import Settings
 from jobs.kinds.sampling.export import export_job
 from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.models import Sample, Verdict
@@ -17,7 +18,7 @@ from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.store import problems_of
 from jobs.models import Shard
 
-_PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "stop", "seed")
+_PARAMS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
 
 
 def make_job(shard: Shard) -> dict[str, Any]:
@@ -67,17 +68,40 @@ def _hosted(spec: SamplingSpec) -> dict[str, Any]:
 
 
 def _grade_job(shard: Shard) -> dict[str, Any]:
+    spec = SamplingSpec.model_validate(shard.experiment.spec)
     block = Block.from_payload(shard.payload)
+    problems = problems_of(shard)
     samples = Sample.objects.filter(
-        problem__in=problems_of(shard).values(), index__gte=block.first_sample, index__lt=block.last_sample
+        problem__in=problems.values(), index__gte=block.first_sample, index__lt=block.last_sample
     )
     pending = (
         samples.filter(verdict=Verdict.PENDING)
         .order_by("index", "problem__index")
-        .values_list("pk", "body__text", "problem__answer")
+        .values_list("pk", "body__text", "problem__index")
     )
+    items = [{"sample": pk, "text": text or "", "problem": index} for pk, text, index in pending]
+    waiting = {item["problem"] for item in items}
     return {
         "done": samples.exclude(verdict=Verdict.PENDING).count(),
-        "verifier": shard.experiment.spec["verifier"],
-        "items": [{"sample": pk, "text": text or "", "gold": gold} for pk, text, gold in pending],
+        "verifier": spec.verifier,
+        "settings": verifier_settings(spec).as_job(),
+        # Once for each problem: its tests may be large.
+        "golds": {
+            str(index): {"answer": problem.answer, "checks": problem.checks}
+            for index, problem in problems.items()
+            if index in waiting
+        },
+        "items": items,
     }
+
+
+def verifier_settings(spec: SamplingSpec) -> Settings:
+    """The experiment's limits together with what the operator allows."""
+    operators: dict[str, Any] = dict(settings.VERIFICATION)
+    return Settings(
+        seconds=spec.grade_seconds,
+        memory_mb=spec.grade_memory,
+        repeats=spec.grade_repeats,
+        target=spec.grade_target,
+        **operators,
+    )

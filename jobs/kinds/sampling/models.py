@@ -46,7 +46,8 @@ class Problem(models.Model):
     index = models.PositiveIntegerField()
     uid = models.CharField(max_length=100)
     question = models.TextField()
-    answer = models.TextField()
+    answer = models.TextField(blank=True)
+    checks = models.JSONField(default=dict)  # what verifiers need besides the answer: see engine.problem_checks
     n = models.PositiveIntegerField(default=0)  # graded samples: correct, wrong, error or timeout
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
@@ -84,12 +85,14 @@ class Sample(models.Model):
     tokens = models.PositiveIntegerField(null=True, blank=True)
     # sum over the answer's tokens at temperature 1, before any filter
     logprob = models.FloatField(null=True, blank=True)
+    score = models.FloatField(null=True, blank=True)  # of a reward model; higher is better
     finish = models.CharField(max_length=10, blank=True)
     verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
     answer = models.CharField(max_length=200, blank=True)  # as extracted from the text
     canonical = models.CharField(max_length=200, blank=True)  # equal answers share it
     reason = models.CharField(max_length=200, blank=True)
     grade_seconds = models.FloatField(null=True, blank=True)
+    level = models.CharField(max_length=10, blank=True)  # of the sandbox that ran it; empty when nothing was run
     created_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[models.Manager[Sample]] = models.Manager()

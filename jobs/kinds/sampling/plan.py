@@ -14,8 +14,10 @@ from jobs.kinds.base import ShardPlan, StagePlan
 
 GENERATE, GRADE, EXPORT, IMPORT = "generate", "grade", "export", "import"
 
-# Enough samples to fill a batch, few enough that a lost shard costs little.
-SHARD_SAMPLES = 256
+# Small shards show first points soon and spread over many workers; in large ones the engine's batch stays full for
+# longer between its start and end, and more samples share a problem's prompt. What a lost shard had drawn is kept.
+SMALLEST_SHARD, LARGEST_SHARD = 256, 8_192  # samples
+_WANTED_SHARDS = 32
 # More problems a shard than this would mean fewer samples that share a problem's prompt.
 MAX_PROBLEM_BLOCK = 64
 
@@ -44,21 +46,31 @@ class Block:
         return cls(*payload["problems"], *payload["samples"])
 
 
+def shard_samples(total: int) -> int:
+    """Samples of one shard when ``total`` are drawn."""
+    return min(LARGEST_SHARD, max(SMALLEST_SHARD, total // _WANTED_SHARDS))
+
+
 def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
-    """Cut problems x [start, samples) into blocks of about SHARD_SAMPLES, ordered by sample index.
+    """Cut problems x [start, samples) into blocks of about ``shard_samples``, ordered by sample index.
 
     The very first row of blocks is a quarter as wide, so that a page shows its first point sooner.
     """
     if problems < 1:
         return
-    height = min(problems, MAX_PROBLEM_BLOCK)
-    width = max(1, SHARD_SAMPLES // height)
+    height, width = block_shape(problems, samples - start)
     first = start
     while first < samples:
         last = min(samples, first + (width if first else max(1, width // 4)))
         for top in range(0, problems, height):
             yield Block(top, min(problems, top + height), first, last)
         first = last
+
+
+def block_shape(problems: int, samples: int) -> tuple[int, int]:
+    """(problems, samples of each) of a block, at most: what one call of the engine draws."""
+    height = min(problems, MAX_PROBLEM_BLOCK)
+    return height, max(1, shard_samples(problems * samples) // height)
 
 
 def stages(

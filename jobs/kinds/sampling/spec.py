@@ -24,7 +24,7 @@ from pydantic_core.core_schema import ValidationInfo
 
 from engine.problems import BUNDLED
 from engine.sampling import DEMO_MODEL
-from engine.verification import VERIFIERS
+from engine.verification import NEED_TARGET, VERIFIERS
 
 MAX_SAMPLES = 10_000
 MAX_TOKENS = 32_768
@@ -150,6 +150,14 @@ class SamplingSpec(BaseModel):
         description="Keep so many of the likeliest tokens. 0 keeps all.",
         json_schema_extra={"section": "Sampling", "unit": "tokens"},
     )
+    min_p: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.99,
+        title="Min-p",
+        description="Keep tokens at least this many times as likely as the likeliest one. 0 keeps all.",
+        json_schema_extra={"section": "Sampling", "step": 0.01},
+    )
     max_tokens: int = Field(
         default=256,
         ge=1,
@@ -211,6 +219,39 @@ class SamplingSpec(BaseModel):
         },
     )
 
+    grade_seconds: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=600,
+        title="Time limit",
+        description="For one test, one proof or one call, where the problem sets none. Later is a timeout, not wrong.",
+        json_schema_extra={"section": "Grading", "unit": "seconds", "step": 0.1},
+    )
+    grade_memory: int = Field(
+        default=1024,
+        ge=64,
+        le=65_536,
+        title="Memory limit",
+        description="For a program that is run to grade it.",
+        json_schema_extra={"section": "Grading", "unit": "MB"},
+    )
+    grade_repeats: int = Field(
+        default=1,
+        ge=1,
+        le=11,
+        title="Runs of a patch's tests",
+        description="The majority decides. 11 as published, because some projects' tests are flaky. Patches only.",
+        json_schema_extra={"section": "Grading", "unit": "runs"},
+    )
+    grade_target: Annotated[str, AfterValidator(_storable), AfterValidator(str.strip)] = Field(
+        default="",
+        validate_default=True,
+        max_length=300,
+        title="Your own verifier",
+        description="module:function, or the address of an endpoint. Only for those two verifiers.",
+        json_schema_extra={"section": "Grading"},
+    )
+
     imported: ImportedFile | None = Field(
         default=None,
         title="Imported from",
@@ -266,6 +307,13 @@ class SamplingSpec(BaseModel):
     def _known_verifier(cls, value: str) -> str:
         if value not in VERIFIERS:
             raise ValueError(f"choose one of {', '.join(VERIFIERS)}")
+        return value
+
+    @field_validator("grade_target")
+    @classmethod
+    def _given_where_needed(cls, value: str, info: ValidationInfo) -> str:
+        if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
+            raise ValueError(f"say what the verifier {verifier} is to ask")
         return value
 
     @property

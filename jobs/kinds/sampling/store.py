@@ -11,14 +11,21 @@ from jobs.kinds.sampling.models import Problem, Sample, SampleText, Verdict
 from jobs.kinds.sampling.plan import Block
 from jobs.models import Experiment, Shard
 
-# SQLite takes at most 32,766 parameters a statement and a sample has 14 columns.
+# SQLite takes at most 32,766 parameters a statement and a sample has 15 columns.
 _BATCH = 1_000
-_VERDICT_FIELDS = ("verdict", "answer", "canonical", "reason", "grade_seconds")
+_VERDICT_FIELDS = ("verdict", "answer", "canonical", "reason", "grade_seconds", "level")
 
 
 def create_problems(experiment: Experiment, problems: Sequence[ProblemText]) -> None:
     rows = (
-        Problem(experiment=experiment, index=index, uid=problem.uid, question=problem.question, answer=problem.answer)
+        Problem(
+            experiment=experiment,
+            index=index,
+            uid=problem.uid,
+            question=problem.question,
+            answer=problem.answer,
+            checks=problem.checks,
+        )
         for index, problem in enumerate(problems)
     )
     Problem.objects.bulk_create(rows, batch_size=_BATCH)
@@ -59,8 +66,7 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
         by_pk[problem_pk].drawn += 1
         by_pk[problem_pk].tokens += row["tokens"]
         by_pk[problem_pk].prompt_tokens += row.get("prompt_tokens", 0)
-    touched = {problem_pk for problem_pk, _ in new}
-    Problem.objects.bulk_update([by_pk[pk] for pk in touched], ["drawn", "tokens", "prompt_tokens"], batch_size=_BATCH)
+    _upsert([by_pk[pk] for pk in {pk for pk, _ in new}], ("drawn", "tokens", "prompt_tokens"))
     return len(new)
 
 
@@ -87,7 +93,7 @@ def _sample(experiment_id: int, key: tuple[int, int], row: Row) -> Sample:
 def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
     """Give samples that have no verdict yet theirs; return how many those were. A second verdict changes nothing.
 
-    Rows: {"sample": primary key, "outcome", "answer", "canonical", "reason", "seconds"}.
+    Rows: {"sample": primary key, "outcome", "answer", "canonical", "reason", "seconds", "level"}.
     """
     verdicts: dict[int, Row] = {}
     for row in rows:
@@ -102,10 +108,8 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
             _storable(row[name])[:200] for name in ("answer", "canonical", "reason")
         )
         sample.grade_seconds = row["seconds"]
-    # An upsert by primary key: one plain statement, where bulk_update would write a CASE with five branches a row.
-    Sample.objects.bulk_create(
-        pending, batch_size=_BATCH, update_conflicts=True, unique_fields=["id"], update_fields=_VERDICT_FIELDS
-    )
+        sample.level = row["level"]
+    _upsert(pending, _VERDICT_FIELDS)
     _count_verdicts(pending, seq)
     return len(pending)
 
@@ -121,13 +125,25 @@ def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:
         problem.errors += counts[problem.pk, Verdict.ERROR] + timeouts
         problem.timeouts += timeouts
         problem.seq = seq
-    Problem.objects.bulk_update(problems, ["n", "c", "errors", "timeouts", "seq"], batch_size=_BATCH)
+    _upsert(problems, ("n", "c", "errors", "timeouts", "seq"))
+
+
+def _upsert(rows: Sequence[Problem] | Sequence[Sample], fields: Collection[str]) -> None:
+    """Write ``fields`` of rows that exist: one plain statement, where bulk_update would write a CASE with a branch for
+    each row and field."""
+    type(rows[0])._base_manager.bulk_create(
+        rows,  # type: ignore[arg-type]  # one model or the other, never mixed
+        batch_size=_BATCH,
+        update_conflicts=True,
+        unique_fields=["id"],
+        update_fields=fields,
+    )
 
 
 def forget_verdicts(experiment: Experiment, seq: int) -> None:
     """Make every sample of the experiment ungraded again, before another verifier grades them."""
     Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING).update(
-        verdict=Verdict.PENDING, answer="", canonical="", reason="", grade_seconds=None
+        verdict=Verdict.PENDING, answer="", canonical="", reason="", grade_seconds=None, level=""
     )
     Problem.objects.filter(experiment=experiment).update(n=0, c=0, errors=0, timeouts=0, seq=seq)
 

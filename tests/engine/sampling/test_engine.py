@@ -60,6 +60,44 @@ def test_the_budget_is_kept(llama: Model) -> None:
     assert sum(step.new_tokens for step in steps) == sum(sample.tokens for sample in samples)
     assert sum(step.prefill_tokens for step in steps) == len(ROOT) + sum(len(r.prompt) for r in requests(6, 3, 5))
     assert steps[-1].waiting == 0
+    assert {step.kv_budget for step in steps} == {budget}
+
+
+def test_what_sharing_saves_is_counted(llama: Model) -> None:
+    """Two problems of three samples: a path holds root, prompt and own tokens; the tree holds shared ones once."""
+    steps: list[StepStats] = []
+    wanted = [Request(0, tuple(range(50, 57)), (0, 1, 2)), Request(1, tuple(range(60, 64)), (0, 1, 2))]
+    greedy = SamplingParams(temperature=0.0, max_tokens=4)
+    samples = list(Engine(llama).generate(ROOT, wanted, greedy, on_step=steps.append))
+    assert {sample.tokens for sample in samples} == {4}, "a sample ended early, so the sums below do not hold"
+    root, first, *rest = steps
+    assert (root.kv_tokens, root.path_tokens) == (20, 20)
+    # The first step draws each sample's first token and decodes the second.
+    assert first.kv_tokens == 20 + 7 + 4 + 6 * 2
+    assert first.path_tokens == 3 * (20 + 7 + 2) + 3 * (20 + 4 + 2)
+    assert (rest[-1].kv_tokens, rest[-1].path_tokens) == (20, 0)
+
+
+def test_after_shrinking_the_same_samples_come_from_less_memory(llama: Model) -> None:
+    engine = Engine(llama, max_batch=8)
+    wanted = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS)))
+    held = len(ROOT) + 8 * 16 + 8 * 5  # root, sample slots, problem slots: what the pools took of a far larger budget
+    assert engine.shrink() == engine.kv_budget == held * 3 // 4
+    steps: list[StepStats] = []
+    got = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append)))
+    assert max(step.kv_tokens for step in steps) <= engine.kv_budget
+    assert got.keys() == wanted.keys()
+    for key, sample in got.items():
+        assert_same(wanted[key], sample)
+
+
+def test_shrinking_ends_where_not_even_one_sample_fits(llama: Model) -> None:
+    engine = Engine(llama, kv_budget_tokens=50)
+    list(engine.generate(ROOT, requests(1), PARAMS))
+    for _ in range(3):
+        engine.shrink()
+    with pytest.raises(ValueError, match="one sample needs 39 key/value tokens"):
+        engine.generate(ROOT, requests(1), PARAMS)
 
 
 def test_the_root_is_computed_once(llama: Model) -> None:
@@ -161,6 +199,8 @@ def test_nothing_asked_gives_nothing(llama: Model) -> None:
         {"top_p": 0.0},
         {"top_p": 1.01},
         {"top_k": -1},
+        {"min_p": -0.1},
+        {"min_p": 1.0},
         {"max_tokens": 0},
         {"stop": ("",)},
         {"stop": "abc"},

@@ -261,3 +261,33 @@ def test_the_rocq_examples_are_proofs(tmp_path: Path) -> None:
         file.write_text(f"{example.question}\nProof.\n{example.answer}\n")
         done = subprocess.run(["coqc", "-q", str(file)], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
+
+
+ROWS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "humaneval": (
+        {"task_id": "H/0", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(c):\n    assert c(1)\n"},
+        {"entry_point", "test", "prompt"},
+    ),
+    "mbpp": ({"task_id": 1, "text": "Add.", "test_list": ["assert add(1) == 2"]}, {"asserts", "setup"}),
+    "code-contests": (
+        {"name": "A", "description": "Add.", "public_tests": {"input": ["1"], "output": ["2"]}},
+        {"tests"},
+    ),
+    "minif2f-rocq": ({"name": "t", "thm": "t", "statement": "Theorem t : True."}, {"statement", "theorem"}),
+    "minif2f-lean": ({"name": "t", "formal_statement": "theorem t : True := sorry"}, {"statement", "theorem"}),
+    "swe-bench-lite": (
+        {
+            "instance_id": "a__b-1", "problem_statement": "Broken.", "repo": "a/b", "base_commit": "0" * 40,
+            "test_patch": "diff", "FAIL_TO_PASS": ["t1"], "PASS_TO_PASS": [],
+        },
+        {"repo", "base_commit", "test_patch", "fail_to_pass", "pass_to_pass", "instance_id"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_converted_rows_carry_what_the_verifier_needs(name: str) -> None:
+    row, keys = ROWS[name]
+    (problem,) = problems_of_file(TASKS[name], json.dumps([row]).encode())
+    assert set(problem.checks) == keys
+    assert problem.question

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.verification import Grader, Verdict, grade_many
+from engine.verification import Gold, Grader, Verdict, grade_many
 
 HOSTILE = "It is 9^9^9^9"
 
@@ -14,7 +14,7 @@ def outcomes(verdicts: list[Verdict]) -> list[str]:
 
 
 def test_verdicts_come_in_order_and_with_their_time() -> None:
-    verdicts = grade_many("math-verify", [("#### 4", "4"), ("$\\frac12$", "0.5"), ("#### 5", "4")])
+    verdicts = grade_many("math-verify", [("#### 4", Gold("4")), ("$\\frac12$", Gold("0.5")), ("#### 5", Gold("4"))])
     assert outcomes(verdicts) == ["correct", "correct", "wrong"]
     assert all(verdict.seconds > 0 for verdict in verdicts)
 
@@ -22,7 +22,7 @@ def test_verdicts_come_in_order_and_with_their_time() -> None:
 def test_a_hang_is_killed_and_the_next_answer_graded() -> None:
     ticks: list[int] = []
     with Grader(item_seconds=1.0) as grader:
-        items = [(HOSTILE, "7"), ("$(10!)!!!$", "7"), ("#### 4", "4")]
+        items = [(HOSTILE, Gold("7")), ("$(10!)!!!$", Gold("7")), ("#### 4", Gold("4"))]
         verdicts = list(grader.grade("math-verify", items, alive=lambda: ticks.append(1)))
     assert outcomes(verdicts) == ["timeout", "timeout", "correct"]
     assert "1 s" in verdicts[0].reason
@@ -31,21 +31,21 @@ def test_a_hang_is_killed_and_the_next_answer_graded() -> None:
 
 def test_a_crash_is_an_error_and_the_next_answer_is_graded() -> None:
     with Grader(item_seconds=30.0) as grader:
-        (first,) = grader.grade("math-verify", [("#### 4", "4")])
+        (first,) = grader.grade("math-verify", [("#### 4", Gold("4"))])
         child = grader._child
         assert child is not None
-        verdicts = list(grader.grade("math-verify", [(HOSTILE, "7"), ("#### 4", "4")], alive=child.kill))
+        verdicts = list(grader.grade("math-verify", [(HOSTILE, Gold("7")), ("#### 4", Gold("4"))], alive=child.kill))
     assert outcomes([first, *verdicts]) == ["correct", "error", "correct"]
     assert "crashed" in verdicts[0].reason
 
 
 def test_a_child_that_died_while_idle_is_replaced_without_a_trace() -> None:
     with Grader() as grader:
-        list(grader.grade("math-verify", [("#### 4", "4")]))
+        list(grader.grade("math-verify", [("#### 4", Gold("4"))]))
         assert grader._child is not None
         grader._child.kill()
         grader._child.wait()
-        assert outcomes(list(grader.grade("math-verify", [("#### 4", "4")]))) == ["correct"]
+        assert outcomes(list(grader.grade("math-verify", [("#### 4", Gold("4"))]))) == ["correct"]
 
 
 def test_memory_is_limited() -> None:
@@ -57,7 +57,7 @@ def test_memory_is_limited() -> None:
         "from engine.verification import child\n"
         "child._limit(child.resource.RLIMIT_AS, 2**29)\n"
         "class Greedy:\n"
-        "    def grade(self, text, gold): return bytearray(2**31)\n"
+        "    def grade(self, text, gold, bench): return bytearray(2**31)\n"
         "child.get_verifier = lambda name: Greedy()\n"
         "print(child._grade({'verifier': 'greedy', 'text': '', 'gold': ''}).reason)\n"
     )
@@ -67,13 +67,16 @@ def test_memory_is_limited() -> None:
 
 def test_paper_mode_needs_no_child() -> None:
     with Grader() as grader:
-        assert outcomes(list(grader.grade("gsm8k", [("#### 4", "4"), (HOSTILE, "4")]))) == ["correct", "wrong"]
+        assert outcomes(list(grader.grade("gsm8k", [("#### 4", Gold("4")), (HOSTILE, Gold("4"))]))) == [
+            "correct",
+            "wrong",
+        ]
         assert grader._child is None
 
 
 def test_an_unknown_verifier_is_named() -> None:
     with pytest.raises(KeyError, match="there are: gsm8k, math-verify"):
-        grade_many("magic", [("", "")])
+        grade_many("magic", [("", Gold(""))])
 
 
 def test_what_a_verdict_keeps_is_short_and_storable() -> None:

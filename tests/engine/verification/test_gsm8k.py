@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.verification import VERIFIERS
+from engine.verification import VERIFIERS, Bench, Gold, Verdict
 from engine.verification.gsm8k import canonical_number
 
-grade = VERIFIERS["gsm8k"].grade
+
+def grade(text: str, gold: str) -> Verdict:
+    return VERIFIERS["gsm8k"].grade(text, Gold(gold), Bench())
 
 
 @pytest.mark.parametrize(

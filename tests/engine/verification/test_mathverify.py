@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine.verification import VERIFIERS
+from engine.verification import VERIFIERS, Bench, Gold, Verdict
 
-grade = VERIFIERS["math-verify"].grade
+
+def grade(text: str, gold: str) -> Verdict:
+    return VERIFIERS["math-verify"].grade(text, Gold(gold), Bench())
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,13 @@ grade = VERIFIERS["math-verify"].grade
         ("\\boxed{(3,\\frac{\\pi}{2})}", "\\left( 3, \\frac{\\pi}{2} \\right)"),
         ("3*x-1*y+13=0", "3x-y+13=0"),
         ("$0.3333333$", "1/3"),
+        ("\\boxed{50\\%}", "50"),
+        ("50%", "50\\%"),
+        ("\\boxed{12 \\text{ cm}}", "12"),
+        ("\\boxed{x=5}", "5"),
+        ("\\boxed{\\{1,2\\}}", "\\{2,1\\}"),
+        ("\\boxed{1{,}000}", "1000"),
+        ("\\boxed{\\text{Monday}}", "\\text{Monday}"),
     ],
 )
 def test_right_answers(text: str, gold: str) -> None:
@@ -35,6 +44,8 @@ def test_right_answers(text: str, gold: str) -> None:
         ("$1-1/e$", "1+1/e"),
         ("$\\pm 2021$", "2021"),
         ("3*x-1*y+13=0", "5x-y+1=0"),  # issue 60: both parse to their last 0
+        ("\\boxed{(1,2)}", "(2,1)"),
+        ("\\boxed{[0,1)}", "[0,1]"),
         ("no idea", "5"),
         ("", "5"),
         ("$" + "1+" * 300 + "1$", "x"),

@@ -14,7 +14,7 @@ from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
-from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
+from webapp.experiments.kind_forms import Estimate, EstimateRow, KindForm, PresetCard
 from webapp.experiments.sampling.estimate import compact, estimate
 
 ICONS = {"first-look": "bolt", "demo": "star"}
@@ -64,9 +64,9 @@ def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
     """What an endpoint will be asked for. Its prompts cannot be counted before: each service has its own tokens."""
     samples = problems * spec.samples
     rows = [
-        ("Problems", f"{problems:,}"),
-        ("Samples", f"{samples:,}"),
-        ("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
+        EstimateRow("Problems", f"{problems:,}"),
+        EstimateRow("Samples", f"{samples:,}"),
+        EstimateRow("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
     ]
     return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
 

@@ -33,6 +33,7 @@ class SamplingPage(KindPage):
         "report.html": Download(
             "A report in one file that opens offline: curve, problems, settings", "text/html", report.report_html
         ),
+        "engine.csv": Download("Speed and memory of the engine over time", "text/csv", tables.engine_csv),
     }
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class SamplingPage(KindPage):
             "verifier": page.experiment.spec.get("verifier", ""),
             "samples_url": page.url("tab", tab="samples") if page.shows_samples else "",
             "coverage_url": page.url("download", name="coverage.csv"),
+            "engine_url": page.url("download", name="engine.csv"),
             "problems_url": page.url("download", name="problems.csv"),
         }
         if tab == "samples":

@@ -75,4 +75,12 @@ def grade_all(kind: SamplingKind, experiment: Experiment, seq: int = 2, outcome:
 
 
 def verdict_row(sample: int, outcome: str) -> dict[str, Any]:
-    return {"sample": sample, "outcome": outcome, "answer": "4", "canonical": "4", "reason": "", "seconds": 0.01}
+    return {
+        "sample": sample,
+        "outcome": outcome,
+        "answer": "4",
+        "canonical": "4",
+        "reason": "",
+        "seconds": 0.01,
+        "level": "",
+    }

@@ -99,6 +99,14 @@ def test_errors_and_timeouts_are_counted_apart(submit: Submit, kind: SamplingKin
 
 
 @pytest.mark.django_db
+def test_rewards_are_kept(submit: Submit, kind: SamplingKind) -> None:
+    experiment = submit(b"problem,correct,score\np,1,0.75\np,0,\n")
+    do(experiment, kind)
+    scores = Sample.objects.filter(experiment=experiment).order_by("index").values_list("score", flat=True)
+    assert list(scores) == [0.75, None]
+
+
+@pytest.mark.django_db
 def test_parts_of_any_size_give_the_same(submit: Submit, kind: SamplingKind, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "PART_SAMPLES", 3)
     experiment = submit(samples.lm_eval(), "s.jsonl")

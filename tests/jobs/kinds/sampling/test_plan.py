@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.kinds.sampling.plan import SHARD_SAMPLES, Block, blocks, stages
+from jobs.kinds.sampling.plan import LARGEST_SHARD, SMALLEST_SHARD, Block, blocks, shard_samples, stages
 
 problems = st.integers(1, 200)
 samples = st.integers(1, 120)
@@ -44,11 +44,19 @@ def test_the_same_numbers_give_the_same_plan(problems: int, samples: int) -> Non
     assert stages(problems, samples) == stages(problems, samples)
 
 
-@given(st.integers(1, 3_000), st.integers(1, 3_000))
+@given(st.integers(1, 3_000), st.integers(1, 200))
 def test_shards_are_of_a_useful_size(problems: int, samples: int) -> None:
-    plan = list(blocks(problems, min(samples, 200)))
-    assert all(0 < block.size <= SHARD_SAMPLES for block in plan)
-    assert len(plan) <= 4 + 4 * problems * min(samples, 200) / SHARD_SAMPLES + problems
+    size = shard_samples(problems * samples)
+    plan = list(blocks(problems, samples))
+    assert SMALLEST_SHARD <= size <= LARGEST_SHARD
+    assert all(0 < block.size <= size for block in plan)
+    assert len(plan) <= 4 + 4 * problems * samples / size + problems
+
+
+def test_large_experiments_have_large_shards() -> None:
+    assert shard_samples(60 * 64) == SMALLEST_SHARD
+    assert shard_samples(100 * 1_000) == 3_125
+    assert shard_samples(200 * 10_000) == LARGEST_SHARD
 
 
 @given(problems, samples)

@@ -139,7 +139,11 @@ def test_grading_gets_the_ungraded_texts_with_their_gold_answers(
     (shard, *_) = shards(experiment, GRADE)
     job = kind.prepare(shard)
     assert job["verifier"] == "gsm8k"
-    assert [(item["text"], item["gold"]) for item in job["items"]] == [("#### 0", "0"), ("#### nothing", "2")]
+    graded = [(item["text"], job["golds"][str(item["problem"])]) for item in job["items"]]
+    assert graded == [
+        ("#### 0", {"answer": "0", "checks": {}}),
+        ("#### nothing", {"answer": "2", "checks": {}}),
+    ]
     kind.record(shard, [verdict_row(job["items"][0]["sample"], "correct")], seq=2)
     again = kind.prepare(shard)
     assert (len(again["items"]), again["done"]) == (1, 1)
