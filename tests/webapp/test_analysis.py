@@ -25,8 +25,8 @@ from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
-from webapp.experiments.sampling import analysis, curves
-from webapp.experiments.sampling.answers import answer_classes, scored_samples, votes_of
+from webapp.experiments.sampling import analysis, answers, curves
+from webapp.experiments.sampling.answers import answer_classes, probable_samples, rewarded_samples, votes_of
 from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.measured import measure
 
@@ -72,7 +72,7 @@ def test_answers_are_counted_like_by_hand(make_experiment: Make) -> None:
 
 def test_scores_are_mean_log_probabilities(make_experiment: Make) -> None:
     experiment = answered(make_experiment)
-    found = scored_samples(experiment)
+    found = probable_samples(experiment)
     assert found is not None
     for problem in experiment.problems.all():
         rows = problem.samples.exclude(verdict=Verdict.PENDING)
@@ -88,16 +88,66 @@ def test_scores_are_mean_log_probabilities(make_experiment: Make) -> None:
 
 def test_counting_takes_one_query_each(make_experiment: Make) -> None:
     experiment = answered(make_experiment)
-    for count in (answer_classes, scored_samples):
+    for count in (answer_classes, probable_samples):
         with CaptureQueriesContext(connection) as queries:
             count(experiment)
         assert len(queries) == 1
 
 
+def reward(experiment: Experiment, seed: int = 3) -> None:
+    """Give every sample a reward that leans to correct ones."""
+    random = np.random.default_rng(seed)
+    samples = list(experiment.samples.all())
+    for sample in samples:
+        sample.score = float(random.normal(sample.verdict == Verdict.CORRECT, 1.0))
+    Sample.objects.bulk_update(samples, ["score"])
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_rewards_stay_with_their_samples(exact: bool, make_experiment: Make, monkeypatch: Any) -> None:
+    experiment = answered(make_experiment)
+    assert rewarded_samples(experiment) is None
+    reward(experiment)
+    monkeypatch.setattr(answers, "EXACT_SAMPLES", 50_000 if exact else 10)
+    found = rewarded_samples(experiment)
+    assert found is not None
+    rows = list(experiment.samples.values_list("score", flat=True))
+    step = (max(rows) - min(rows)) / answers.STEPS
+    for problem in experiment.problems.all():
+        graded = problem.samples.exclude(verdict=Verdict.PENDING)
+        wanted = sorted(
+            (value, verdict == Verdict.CORRECT) for value, verdict in graded.values_list("score", "verdict")
+        )
+        scored = found[problem.index]
+        assert scored.score is not None
+        seen = sorted(zip(scored.score.tolist(), scored.correct.tolist(), strict=True))
+        assert [value for value, _ in seen] == pytest.approx(
+            [value for value, _ in wanted], abs=1e-9 if exact else step
+        )
+        assert sum(right for _, right in seen) == sum(right for _, right in wanted)
+        assert votes_of(scored) == votes_of(answer_classes(experiment)[problem.index])
+    assert not exact or seen == wanted
+
+
+def test_rewards_add_their_selectors(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    reward(experiment)
+    methods = {method["name"]: method for method in analysis.selection_data(experiment)["methods"]}
+    assert list(methods) == ["majority", "reward", "weighted", "logprob"]
+    found = rewarded_samples(experiment)
+    assert found is not None
+    wanted = selection_curves([found[i] for i in range(6)]).curves
+    assert methods["reward"]["coverage"] == pytest.approx(wanted[1].value, rel=1e-5)
+    assert methods["weighted"]["coverage"] == pytest.approx(wanted[2].value, rel=1e-5)
+    experiment.samples.filter(index=5).update(score=None)
+    experiment.last_seq += 1
+    assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
+
+
 def test_selection_is_the_librarys(make_experiment: Make) -> None:
     experiment = answered(make_experiment)
     data = analysis.selection_data(experiment)
-    classes, scored = answer_classes(experiment), scored_samples(experiment)
+    classes, scored = answer_classes(experiment), probable_samples(experiment)
     assert scored is not None
     wanted = selection_curves([classes[i] for i in range(6)])
     majority, logprob = data["methods"]
@@ -264,5 +314,8 @@ def test_an_import_without_answers_and_settings_has_both_pages(
     assert client.get(reverse("compare", args=[experiment.team.code]) + f"?e={experiment.code}").status_code == 200
     selection = client.get(reverse("experiment-data", args=[experiment.code, "selection"])).json()
     assert selection["methods"] == []
-    assert selection["why"] == "No answer was extracted from any sample, and no log-probabilities are known."
+    assert (
+        selection["why"]
+        == "No answer was extracted from any sample, and neither rewards nor log-probabilities are known."
+    )
     assert [vote[3] for vote in selection["votes"]] == [None] * 3

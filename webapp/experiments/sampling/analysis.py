@@ -12,7 +12,7 @@ from engine.coverage.bands import Floats, Ints, mean_over_problems
 from engine.selection import NO_ANSWER, Answers, best_of, selection_curves, vote_bars
 from engine.serial import as_json
 from jobs.models import Experiment
-from webapp.experiments.sampling.answers import answer_classes, scored_samples, votes_of
+from webapp.experiments.sampling.answers import answer_classes, probable_samples, rewarded_samples, votes_of
 from webapp.experiments.sampling.costs import costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.curves import cached
@@ -22,6 +22,11 @@ Json = dict[str, Any]
 FAR = 10  # times the samples there are: how far forecasts are drawn
 MORE = (1, 3, 9)  # times the samples there are: how much more drawing is weighed
 POINTS = 60
+SELECTORS = {  # name, title and short title of engine.selection's
+    "majority vote": ("majority", "Majority vote", "majority"),
+    "best of k": ("reward", "Highest reward", "reward"),
+    "weighted vote": ("weighted", "Vote weighted by reward", "weighted vote"),
+}
 
 
 def forecast_data(experiment: Experiment) -> Json:
@@ -87,18 +92,21 @@ def _selection(experiment: Experiment) -> Json:
     }
     if not problems:
         return data
-    voted = selection_curves(problems)
-    methods = []
-    if any((problem.answer != NO_ANSWER).any() for problem in problems):
-        majority = voted.curves[0]
-        methods.append(_method("majority", "Majority vote", "majority", majority.value, majority.lo, majority.hi))
-    scored = scored_samples(experiment)
-    if scored is not None:
-        methods.append(_best_of([scored[index] for index in indices], voted.coverage.k))
-    why = "No answer was extracted from any sample, and no log-probabilities are known."
-    ks = voted.coverage.k.tolist()
+    rewarded = rewarded_samples(experiment)
+    chosen = selection_curves([rewarded[index] for index in indices] if rewarded else problems)
+    has_answers = any((problem.answer != NO_ANSWER).any() for problem in problems)
+    methods = [
+        _method(*SELECTORS[curve.selector], curve.value, curve.lo, curve.hi)
+        for curve in chosen.curves
+        if has_answers or curve.selector == "best of k"
+    ]
+    probable = probable_samples(experiment)
+    if probable is not None:
+        methods.append(_best_of([probable[index] for index in indices], chosen.coverage.k))
+    why = "No answer was extracted from any sample, and neither rewards nor log-probabilities are known."
+    ks = chosen.coverage.k.tolist()
     return data | {
-        "measured": as_json(voted.coverage),
+        "measured": as_json(chosen.coverage),
         "methods": [method | {"k": ks} for method in methods],
         "why": "" if methods else why,
     }
