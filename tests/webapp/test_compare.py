@@ -148,8 +148,8 @@ def test_different_problem_sets(
 ) -> None:
     other = make_experiment(name="More problems", problems=5, n=20, c=4, status=Status.FINISHED)
     page = as_user(alice).get(address(team, pair[0], other)).content.decode()
-    assert "Different problem sets (3, 5 problems)" in page
-    assert "Use the 3 problems they share" in page
+    assert "More problems shares 3 of its 5 problems with Small, which has 3" in page
+    assert "Use the 3 problems all share" in page
     shared = as_user(alice).get(address(team, pair[0], other, problems="shared")).content.decode()
     assert [run["problems"] for run in series(shared)["runs"]] == [3, 3]
     assert "Only the 3 problems that all of them have." in shared
@@ -162,7 +162,7 @@ def test_no_common_problem(
     for problem in other.problems.all():
         Problem.objects.filter(pk=problem.pk).update(uid=f"other-{problem.index}")
     page = as_user(alice).get(address(team, pair[0], other)).content.decode()
-    assert "no problem in common: not comparable" in page
+    assert "Other set has no problem in common with Small: not comparable." in page
     assert "The two have no problem in common." in page
     # Asked for anyway, "shared" leaves every experiment its own problems instead of an empty page.
     assert as_user(alice).get(address(team, pair[0], other, problems="shared")).status_code == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.urls import reverse
@@ -44,9 +44,9 @@ class SamplingComparison(KindComparison):
                 "pair": pair.series if pair else None,
                 "published": overlays(),
                 # Costs of one problem compare only where the problems are the same.
-                "frontiers": frontiers(runs) if len({frozenset(run.counters.uid) for run in runs}) == 1 else {},
+                "frontiers": frontiers(runs) if len({run.problems for run in runs}) == 1 else {},
             },
-            "duel": duel_of(runs, query),
+            "duel": duel_of([run for run in runs if run.problems == runs[0].problems], query),
             "published": overlays(),
             "pair": pair,
             "remarks": remarks(runs, common, query),
@@ -64,6 +64,11 @@ class Run:
     counters: Counters
     curve: Json
     costs: Costs
+
+    @property
+    def problems(self) -> frozenset[str]:
+        """Ids."""
+        return frozenset(self.counters.uid)
 
     @property
     def planned(self) -> int:
@@ -110,17 +115,22 @@ def remarks(runs: Sequence[Run], common: frozenset[str], query: CompareQuery) ->
 
 
 def _about_problems(runs: Sequence[Run], common: frozenset[str], query: CompareQuery) -> list[Remark]:
-    if query.shared:
+    if query.shared and common:
         everything = query.url(shared=False)
         return [Remark(f"Only the {len(common)} problems that all of them have.", everything, "Use all problems")]
-    sets = {frozenset(run.counters.uid) for run in runs if run.counters.uid}
-    if len(sets) < 2:
-        return []
-    sizes = ", ".join(str(len(each)) for each in sorted(sets, key=len))
-    if not common:
-        return [Remark(f"Different problem sets ({sizes} problems) with no problem in common: not comparable.")]
-    text = f"Different problem sets ({sizes} problems): the curves are not comparable as they are."
-    return [Remark(text, query.url(shared=True), f"Use the {len(common)} problems they share")]
+    first = runs[0]
+    found = []
+    for run in runs[1:]:
+        shared = len(run.problems & first.problems)
+        name, base = run.experiment.name, first.experiment.name
+        if not shared:
+            found.append(Remark(f"{name} has no problem in common with {base}: not comparable."))
+        elif run.problems != first.problems:
+            sizes = f"{shared} of its {len(run.problems)} problems with {base}, which has {len(first.problems)}"
+            found.append(Remark(f"{name} shares {sizes}: the curves are not comparable as they are."))
+    if found and common:
+        found[-1] = replace(found[-1], url=query.url(shared=True), action=f"Use the {len(common)} problems all share")
+    return found
 
 
 def _about_samples(runs: Sequence[Run]) -> list[Remark]:
