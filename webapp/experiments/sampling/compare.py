@@ -50,7 +50,7 @@ class SamplingComparison(KindComparison):
             "published": overlays(),
             "pair": pair,
             "remarks": remarks(runs, common, query),
-            "table": side_by_side(runs, query),
+            "table": side_by_side(runs),
             "has_curves": any(run.counters.reach for run in runs),
         }
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from webapp.experiments.compare.query import CompareQuery
 from webapp.experiments.sampling import curves
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Row:
     cells: list[Cell]
 
 
-def side_by_side(runs: Sequence[Run], query: CompareQuery) -> list[Row]:
+def side_by_side(runs: Sequence[Run]) -> list[Row]:
     return [_row(measure, runs) for measure in _measures(runs)]
 
 
