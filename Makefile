@@ -48,6 +48,7 @@ benchmarks: .venv/.dev  ## Measure everything on this machine (about 15 minutes)
 	@$(BIN)/python -m benchmarks.cpu_sampling
 	@$(BIN)/python -m benchmarks.live_latency
 	@$(BIN)/python -m benchmarks.sample_browser
+	@$(BIN)/python -m benchmarks.compare_page
 	@$(BIN)/python -m benchmarks.import_scale
 	@$(BIN)/python -m benchmarks.tables
 

@@ -12,6 +12,8 @@ import redis
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
+from engine.cost import PriceError, load_prices
+
 
 def _is_local(host: str) -> bool:
     if host.strip("[]") in {"localhost", "testserver"} or host.endswith(".localhost"):
@@ -120,3 +122,18 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             id="canopy.W007",
         )
     ]
+
+
+@register(Tags.files)
+def check_prices(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        load_prices(settings.PRICES_FILE)
+    except PriceError as error:
+        return [
+            Error(
+                f"The price table cannot be used: {error}.",
+                hint="Correct the file that CANOPY_PRICES names. Until then pages use the shipped prices.",
+                id="canopy.E008",
+            )
+        ]
+    return []

@@ -104,6 +104,7 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
     code = membership.team.code
     pages = [
         ("Experiments", "Runs", "experiments", "list", Experiment.objects.filter(team=membership.team).count()),
+        ("Compare", "Compare", "compare", "compare", None),
         ("Workers", "Workers", "workers", "worker", capacity.workers),
         ("Share links", "Links", "share-links", "link", None),
         ("People", "People", "team-people", "user", None),

@@ -198,6 +198,8 @@ CELERY_BROKER_URL = _redis(0) if REDIS_URL else f"redis+socket://{VALKEY_SOCKET}
 LEASE_SECONDS = env.integer("CANOPY_LEASE_SECONDS", 30, least=2)
 HANG_SECONDS = env.integer("CANOPY_HANG_SECONDS", 600, least=5)
 MAX_ATTEMPTS = env.integer("CANOPY_MAX_ATTEMPTS", 3, least=1)
+# Token and GPU prices laid over the shipped table (engine/cost/prices.toml); a TOML file of the same shape.
+PRICES_FILE = Path(env.text("CANOPY_PRICES")).resolve() if env.text("CANOPY_PRICES") else None
 try:
     # The web server needs the names, workers the keys too; no key is shown or stored.
     ENDPOINTS = parse_endpoints(env.secret("CANOPY_ENDPOINTS"))

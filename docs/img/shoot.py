@@ -1,7 +1,8 @@
-"""Pictures for the docs, of a running Canopy: python docs/img/shoot.py ADDRESS E-MAIL PASSWORD running|finished
+"""Pictures for the docs, of a running Canopy: python docs/img/shoot.py ADDRESS E-MAIL PASSWORD STATE
 
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
-"running" takes the live page alone; any other word also takes list, forms and samples.
+STATE "running" takes the live page alone, "finished" also list, forms and samples; "analysis" takes the experiment's
+Analysis tab and the four oldest experiments of its team side by side.
 """
 
 from __future__ import annotations
@@ -25,10 +26,25 @@ def sign_in(page: Page, address: str, email: str, password: str) -> None:
     page.wait_for_url(address)
 
 
-def shoot(page: Page, address: str, name: str, suffix: str, *, whole: bool = False) -> None:
+def shoot(page: Page, address: str, name: str, suffix: str, *, whole: bool = False, see: str = "") -> None:
+    """``see``: a panel that is drawn only once it comes into view."""
     page.goto(address)
     page.wait_for_timeout(3000)  # the socket's first snapshot and the charts
+    if see:
+        page.locator(see).scroll_into_view_if_needed()
+        page.wait_for_timeout(6000)
+        page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"{name}-{suffix}.png", full_page=whole)
+
+
+def shoot_analysis(page: Page, address: str, site: str, device: str, theme: str) -> None:
+    whole = device == "desktop"
+    shoot(page, f"{address}analysis/", "analysis", f"{device}-{theme}", whole=whole)
+    compare = page.get_attribute("nav a[href$='/compare/']", "href")
+    page.goto(f"{site}{compare}")
+    boxes = page.locator("[data-choices] input").evaluate_all("boxes => boxes.map((box) => box.value)")
+    chosen = "&".join(f"e={code}" for code in boxes[::-1][:4])
+    shoot(page, f"{site}{compare}?{chosen}&x=flops", "compare", f"{device}-{theme}", whole=whole, see="#selection")
 
 
 def main(address: str, email: str, password: str, state: str) -> None:
@@ -40,6 +56,10 @@ def main(address: str, email: str, password: str, state: str) -> None:
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
                 page = context.new_page()
                 sign_in(page, address, email, password)
+                if state == "analysis":
+                    shoot_analysis(page, address, site, device, theme)
+                    context.close()
+                    continue
                 shoot(page, address, f"live-{state}", f"{device}-{theme}", whole=True)
                 if state != "running":
                     form = page.get_attribute("a[href*='/new/sampling/']", "href")

@@ -206,6 +206,7 @@ def test_search_finds_by_name(as_user: SignIn, team: Team, vera: User, some: lis
     early = some[0]
     assert found == [
         {
+            "code": str(early.code),
             "name": "Early",
             "url": reverse("experiment", args=[early.code]),
             "status": "Finished",

@@ -1,7 +1,9 @@
-"""What a kind adds to the experiment page: its own tabs, template parts and downloads.
+"""What a kind adds to the experiment page: its own tabs, template parts, figures' data and downloads.
 
 A kind's part is the object ``PAGE`` in ``webapp/experiments/<kind>/page.py``, and its templates are
-``templates/experiments/<kind>/overview.html`` plus one per tab. A new kind adds folders and edits nothing here.
+``templates/experiments/<kind>/overview.html`` plus one per tab. What it adds to the compare page is the object
+``COMPARISON`` in ``compare.py`` beside it, with the template ``compare.html``. A new kind adds folders and edits
+nothing here.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from django.http import HttpRequest
 from jobs.models import Experiment
 
 if TYPE_CHECKING:
+    from webapp.experiments.compare.query import CompareQuery, Line
     from webapp.experiments.page import Page
+
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,25 @@ class Download:
 class KindPage(ABC):
     tabs: ClassVar[Sequence[Tab]]
     downloads: ClassVar[Mapping[str, Download]]
+    # Figures' data that takes longer than a page should: the page's script asks for each by its name.
+    data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
 
     @abstractmethod
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         """What the kind's template of ``tab`` needs beside the common context."""
 
 
+class KindComparison(ABC):
+    @abstractmethod
+    def context(self, experiments: Sequence[Experiment], lines: Sequence[Line], query: CompareQuery) -> Json:
+        """What the kind's compare.html needs. "series" in it is JSON that the page's script also asks for alone."""
+
+
 def kind_page(name: str) -> KindPage:
     page: KindPage = import_module(f"webapp.experiments.{name}.page").PAGE
     return page
+
+
+def kind_comparison(name: str) -> KindComparison:
+    comparison: KindComparison = import_module(f"webapp.experiments.{name}.compare").COMPARISON
+    return comparison

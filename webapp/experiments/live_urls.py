@@ -17,6 +17,7 @@ def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[
     return [
         address("", views_live.overview),
         address("live.json", views_live.live, "live"),
+        address("data/<slug:part>.json", views_live.data, "data"),
         address("downloads/<str:name>", downloads.download, "download"),
         address("artifacts/<uuid:artifact>", downloads.artifact, "artifact"),
         address("<slug:tab>/", views_live.tab, "tab"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from webapp.experiments import views_actions, views_list, views_new
+from webapp.experiments import views_actions, views_compare, views_list, views_new
 from webapp.experiments.sampling import views_import
 
 urlpatterns = [
     path("", views_list.home, name="home"),
     path("teams/<uuid:team>/experiments/", views_list.experiments, name="experiments"),
     path("teams/<uuid:team>/search.json", views_list.search, name="experiment-search"),
+    path("teams/<uuid:team>/compare/", views_compare.compare, name="compare"),
     path("teams/<uuid:team>/workers/", views_list.workers, name="workers"),
     path("teams/<uuid:team>/new/<slug:kind>/", views_new.new, name="experiment-new"),
     path("teams/<uuid:team>/new/<slug:kind>/estimate/", views_new.estimate, name="experiment-estimate"),

@@ -102,6 +102,7 @@ def search(request: HttpRequest, team: UUID) -> JsonResponse:
 
 def _search_result(experiment: Experiment) -> dict[str, object]:
     return {
+        "code": experiment.code,
         "name": experiment.name,
         "url": reverse("experiment", args=[experiment.code]),
         "status": experiment.get_status_display(),

@@ -62,6 +62,16 @@ def live(request: HttpRequest, page: Page) -> HttpResponseBase:
     return response
 
 
+@require_safe
+def data(request: HttpRequest, page: Page, part: str) -> HttpResponseBase:
+    """A figure's data, which the kind keeps in the cache; 404 for a part that it does not have."""
+    if part not in page.kind.data:
+        raise Http404("No such data.")
+    response = JsonResponse(page.kind.data[part](page.experiment))
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
 def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpResponse:
     experiment = page.experiment
     context: dict[str, Any] = {

@@ -12,13 +12,15 @@ from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
-from webapp.experiments.sampling import report, samples, tables
+from webapp.experiments.sampling import analysis, report, samples, tables
+from webapp.experiments.sampling.cost_panel import cost_panel
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
 
 
 class SamplingPage(KindPage):
-    tabs = (Tab("samples", "Samples", has_samples=True),)
+    tabs = (Tab("samples", "Samples", has_samples=True), Tab("analysis", "Analysis"))
+    data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
             "Every sample with its text and verdict", "application/x-ndjson", tables.samples_jsonl, has_samples=True
@@ -48,7 +50,11 @@ class SamplingPage(KindPage):
             "engine_url": page.url("download", name="engine.csv"),
             "problems_url": page.url("download", name="problems.csv"),
         }
-        return common | (browse(request, page) if tab == "samples" else {})
+        if tab == "samples":
+            return common | browse(request, page)
+        if tab == "analysis":
+            return common | {"data_url": page.url("data", part="NAME"), "cost": cost_panel(page.experiment)}
+        return common
 
 
 def browse(request: HttpRequest, page: Page) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, FloatField, QuerySet
-from django.db.models.functions import Cast, Greatest
+from django.db.models import Count, F, FloatField, Q, QuerySet, Value
+from django.db.models.functions import Cast, Coalesce, Greatest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
@@ -55,7 +55,11 @@ def _matching(experiment: Experiment, filters: Filters) -> QuerySet[Sample]:
         # Looked up first: with the key in hand every database walks the index (experiment, problem, index).
         problem = Problem.objects.filter(experiment=experiment, index=filters.problem).first()
         samples = samples.filter(problem=problem) if problem else samples.none()
-    if filters.verdict:
+    if filters.verdict and filters.problem is not None:
+        # As an expression the verdict cannot choose the index: without statistics SQLite would take the verdicts' one
+        # and walk all of the experiment's samples that have this one.
+        samples = samples.alias(judged=Coalesce("verdict", Value(""))).filter(judged=filters.verdict)
+    elif filters.verdict:
         samples = samples.filter(verdict=filters.verdict)
     return samples.select_related("problem")
 
@@ -210,11 +214,7 @@ def strip_around(sample: Sample, planned: int) -> Strip:
 def common_answers(sample: Sample) -> list[dict[str, Any]]:
     """The most frequent answers to the sample's problem: [{"canonical", "votes", "correct"}], most votes first."""
     same = Sample.objects.filter(experiment_id=sample.experiment_id, problem_id=sample.problem_id)
-    groups = same.exclude(canonical="").values("canonical").annotate(votes=Count("pk")).order_by("-votes", "canonical")
-    rows = list(groups[:COMMON_ANSWERS])
-    right = set(
-        same.filter(verdict=Verdict.CORRECT, canonical__in=[row["canonical"] for row in rows])
-        .values_list("canonical", flat=True)
-        .distinct()
-    )
-    return [row | {"correct": row["canonical"] in right} for row in rows]
+    correct = Count("pk", filter=Q(verdict=Verdict.CORRECT))
+    groups = same.exclude(canonical="").values("canonical").annotate(votes=Count("pk"), correct=correct)
+    rows = groups.order_by("-votes", "canonical")[:COMMON_ANSWERS]
+    return [row | {"correct": row["correct"] > 0} for row in rows]

@@ -23,7 +23,7 @@ function filled(made, attributes, children) {
 }
 
 export function icon(name) {
-  const use = svg("use", { href: `${document.getElementById("live").dataset.icons}#i-${name}` });
+  const use = svg("use", { href: `${document.querySelector("[data-icons]").dataset.icons}#i-${name}` });
   return svg("svg", { class: "icon", "aria-hidden": "true" }, use);
 }
 

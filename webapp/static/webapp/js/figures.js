@@ -11,7 +11,7 @@ function save(url, name) {
   element("a", { href: url, download: name }).click();
 }
 
-function saveBlob(blob, name) {
+export function saveBlob(blob, name) {
   const url = URL.createObjectURL(blob);
   save(url, name);
   setTimeout(() => URL.revokeObjectURL(url), 10_000); // the download has begun by then

@@ -18,6 +18,19 @@ if (form) {
   });
 }
 
+// The bar with "Compare" comes up when something is ticked; what is ticked survives a refresh of the table.
+const compare = document.querySelector("[data-compare]");
+const ticked = () => [...document.querySelectorAll('input[form="compare-form"]:checked')];
+
+function drawCompare() {
+  if (!compare) return;
+  const chosen = ticked().length;
+  compare.classList.toggle("shown", chosen > 0);
+  compare.querySelector("[data-chosen]").textContent = `${chosen} selected`;
+}
+document.addEventListener("change", (event) => { if (event.target.matches('input[form="compare-form"]')) drawCompare(); });
+addEventListener("pageshow", drawCompare);
+
 async function refresh() {
   if (document.hidden || document.querySelector("dialog[open]")) return;
   const response = await fetch(location.href);
@@ -27,7 +40,10 @@ async function refresh() {
     const fresh = page.querySelector(`[data-refresh="${part.dataset.refresh}"]`);
     // A part that holds the focus stays: a reader's place is never taken away.
     if (fresh && fresh.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) {
+      const codes = ticked().map((box) => box.value);
       part.replaceChildren(...fresh.childNodes);
+      for (const code of codes) part.querySelectorAll(`input[value="${code}"]`).forEach((box) => { box.checked = true; });
+      drawCompare();
     }
   }
 }

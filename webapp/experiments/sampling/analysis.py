@@ -1,0 +1,133 @@
+"""Data of the Analysis tab's figures: computed when a page asks for it, then kept until the experiment changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.coverage import backtest, coverage_curve, expected_gains, fit_power_law, forecast, log_spaced
+from engine.coverage.bands import Floats, Ints, mean_over_problems
+from engine.selection import NO_ANSWER, Answers, best_of, selection_curves, vote_bars
+from engine.serial import as_json
+from jobs.models import Experiment
+from webapp.experiments.sampling.answers import answer_classes, probable_samples, rewarded_samples, votes_of
+from webapp.experiments.sampling.costs import costs_of
+from webapp.experiments.sampling.counters import Counters, load_counters
+from webapp.experiments.sampling.curves import cached
+from webapp.experiments.sampling.measured import Measured, measure
+
+Json = dict[str, Any]
+FAR = 10  # times the samples there are: how far forecasts are drawn
+MORE = (1, 3, 9)  # times the samples there are: how much more drawing is weighed
+POINTS = 60
+SELECTORS = {  # name, title and short title of engine.selection's
+    "majority vote": ("majority", "Majority vote", "majority"),
+    "best of k": ("reward", "Highest reward", "reward"),
+    "weighted vote": ("weighted", "Vote weighted by reward", "weighted vote"),
+}
+
+
+def forecast_data(experiment: Experiment) -> Json:
+    """Fitted laws, their forecast, its backtest and what more samples would bring. Reads counters only.
+
+    {"graded", "reach", "problems", "measured", "forecast", "law", "backtest", "gains"}; what cannot be said is None.
+    """
+    return cached("forecast", experiment, lambda: _forecast(experiment))
+
+
+def _forecast(experiment: Experiment) -> Json:
+    every = load_counters([experiment])
+    counters = every[experiment.pk]
+    kept = counters.only([uid for uid, n in zip(counters.uid, counters.n, strict=True) if n])
+    data: Json = {"graded": int(counters.n.sum()), "reach": kept.reach, "problems": len(kept.uid)}
+    if not kept.reach:
+        return data | {"measured": None, "forecast": None, "law": None, "backtest": None, "gains": None}
+    n, c = kept.n, kept.c
+    ks = log_spaced(FAR * kept.reach, POINTS)
+    found, law = forecast(n, c, ks), fit_power_law(n, c)
+    return data | {
+        "measured": as_json(coverage_curve(n, c)),
+        "forecast": as_json(found.curve) | {"fit": as_json(found.law)} if found else None,
+        "law": as_json(law) | {"k": ks.tolist(), "coverage": as_json(law.coverage(ks))} if law else None,
+        "backtest": as_json(backtest(n, c)),
+        "gains": _gains(kept, measure([experiment], every)[experiment.pk]),
+    }
+
+
+def _gains(counters: Counters, measured: Measured) -> Json | None:
+    """Newly solved problems for so many further samples on every problem, as "Draw more" draws them."""
+    more = np.array([times * counters.reach for times in MORE])
+    lines = costs_of(measured).lines
+    seconds, dollars = (lines[axis].per_sample if axis in lines else None for axis in ("gpu", "dollars_each"))
+    gains = expected_gains(
+        counters.n, counters.c, more, on="all", dollars_per_sample=dollars, gpu_seconds_per_sample=seconds
+    )
+    if gains is None:
+        return None
+    unsolved = int((counters.c == 0).sum())
+    found: Json = as_json(gains)
+    return found | {"unsolved": unsolved, "seconds_per_sample": seconds, "dollars_per_sample": dollars}
+
+
+def selection_data(experiment: Experiment) -> Json:
+    """Selection curves beside coverage, and the vote on each problem."""
+    return cached("selection", experiment, lambda: _selection(experiment))
+
+
+def _selection(experiment: Experiment) -> Json:
+    """{"graded", "problems", "measured", "methods", "votes", "why"}; methods are empty and why says so without any."""
+    counters = load_counters([experiment])[experiment.pk]
+    found = answer_classes(experiment)
+    indices = [index for index in counters.index.tolist() if index in found]
+    problems = [found[index] for index in indices]
+    data: Json = {
+        "graded": sum(problem.n for problem in problems),
+        "problems": len(problems),
+        "measured": None,
+        "methods": [],
+        "votes": _votes(indices, problems),
+        "why": "There are no graded samples yet.",
+    }
+    if not problems:
+        return data
+    rewarded = rewarded_samples(experiment)
+    chosen = selection_curves([rewarded[index] for index in indices] if rewarded else problems)
+    has_answers = any((problem.answer != NO_ANSWER).any() for problem in problems)
+    methods = [
+        _method(*SELECTORS[curve.selector], curve.value, curve.lo, curve.hi)
+        for curve in chosen.curves
+        if has_answers or curve.selector == "best of k"
+    ]
+    probable = probable_samples(experiment)
+    if probable is not None:
+        methods.append(_best_of([probable[index] for index in indices], chosen.coverage.k))
+    why = "No answer was extracted from any sample, and neither rewards nor log-probabilities are known."
+    ks = chosen.coverage.k.tolist()
+    return data | {
+        "measured": as_json(chosen.coverage),
+        "methods": [method | {"k": ks} for method in methods],
+        "why": "" if methods else why,
+    }
+
+
+def _best_of(problems: Sequence[Answers], ks: Ints) -> Json:
+    """The sample with the highest mean log-probability, exact."""
+    n = np.array([problem.n for problem in problems])
+    value, lo, hi, _ = mean_over_problems(best_of(problems, ks), np.ones_like(n), n[:, None] / ks)
+    return _method("logprob", "Highest mean log-probability", "log-probability", value, lo, hi)
+
+
+def _method(name: str, title: str, short: str, value: Floats, lo: Floats, hi: Floats) -> Json:
+    return {"name": name, "title": title, "short": short, **as_json({"coverage": value, "lo": lo, "hi": hi})}
+
+
+def _votes(indices: Sequence[int], problems: Sequence[Answers]) -> list[list[int | bool | None]]:
+    """[problem, graded, correct, whether the most frequent answer is right, its votes]; None without any answer."""
+    bars = vote_bars(problems)
+    return [
+        [index, problem.n, int(problem.correct.sum()), bool(right) if votes else None, votes]
+        for index, problem, right in zip(indices, problems, bars.vote_is_right, strict=True)
+        for votes in [votes_of(problem)]
+    ]

@@ -1,0 +1,78 @@
+"""The Analysis tab's cost panel: a sample, the whole experiment, and each solved problem, on every known measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.cost import Cost, token_dollars
+from jobs.models import Experiment
+from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
+from webapp.experiments.sampling.costs import costs_of, token_price
+from webapp.experiments.sampling.counters import Counters, load_counters
+from webapp.experiments.sampling.measured import Measured, measure
+
+MEASURES = (
+    ("flops_once", "FLOPs", "prompt computed once", write_flops),
+    ("flops_each", "FLOPs", "prompt computed per request", write_flops),
+    ("gpu", "Worker time", "", write_seconds),
+    ("dollars_once", "US$", "", write_dollars),
+    ("dollars_each", "US$", "prompt charged per request", write_dollars),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    title: str
+    note: str
+    sample: str
+    altogether: str
+    solved: str  # per solved problem
+
+
+def cost_panel(experiment: Experiment) -> dict[str, Any]:
+    """What the template shows; nothing in it needs more than counters and shards."""
+    every = load_counters([experiment])
+    counters = every[experiment.pk]
+    measured = measure([experiment], every)[experiment.pk]
+    costs = costs_of(measured)
+    same_dollars = costs.lines.get("dollars_once") == costs.lines.get("dollars_each")
+    rows = [
+        _row(title, measured.device if key == "gpu" else note, costs.lines[key], counters, write)
+        for key, title, note, write in MEASURES
+        if key in costs.lines and not (key == "dollars_each" and same_dollars)
+    ]
+    rows += _charged(measured, counters)
+    names = {"flops": "FLOPs", "gpu": "Worker time", "dollars": "US$"}
+    return {
+        "samples": int(counters.drawn.sum()),
+        "rows": rows,
+        "missing": [f"{names[axis]}: {reason}." for axis, reason in costs.why.items()],
+        "source": " ".join(costs.notes[axis] for axis in ("flops", "dollars") if costs.notes.get(axis)),
+    }
+
+
+def _charged(measured: Measured, counters: Counters) -> list[Row]:
+    """What a hosted model's service charged for, by its own count of the prompts."""
+    price = token_price(measured.model)
+    drawn, solved = int(counters.drawn.sum()), int((counters.c > 0).sum())
+    if price is None or not measured.charged_prompt_tokens or not drawn:
+        return []
+    total = float(token_dollars(price, measured.charged_prompt_tokens, int(counters.tokens.sum())))
+    per_solved = write_dollars(total / solved) if solved else "none solved"
+    return [
+        Row("US$", "tokens as the service counted them", write_dollars(total / drawn), write_dollars(total), per_solved)
+    ]
+
+
+def _row(title: str, note: str, cost: Cost, counters: Counters, write: Any) -> Row:
+    drawn, problems = float(counters.drawn.sum()), int((counters.drawn > 0).sum())
+    altogether = problems * cost.fixed + drawn * cost.per_sample
+    solved = int((counters.c > 0).sum())
+    return Row(
+        title,
+        note,
+        write(cost.per_sample),
+        write(altogether),
+        write(altogether / solved) if solved else "none solved",
+    )

@@ -1,0 +1,64 @@
+"""Per-problem counters of several experiments, read in one query: every curve and comparison starts from these."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.kinds.sampling.models import Problem
+from jobs.models import Experiment
+
+Ints = npt.NDArray[np.int64]
+_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Arrays over the problems of one experiment, in their order."""
+
+    index: Ints
+    uid: tuple[str, ...]
+    n: Ints  # graded samples
+    c: Ints  # correct ones
+    drawn: Ints
+    tokens: Ints  # of all samples drawn
+    prompt_tokens: Ints  # counted by a hosted model's service
+
+    @property
+    def reach(self) -> int:
+        """The largest k at which every problem takes part; 0 without graded samples."""
+        return int(self.n.min()) if self.n.size else 0
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all problems have equally many graded samples."""
+        return bool(self.n.size) and int(self.n.min()) == int(self.n.max())
+
+    def only(self, uids: Collection[str]) -> Counters:
+        """The problems whose ids are among ``uids``."""
+        keep = np.array([uid in uids for uid in self.uid], dtype=bool)
+        kept = tuple(uid for uid, stays in zip(self.uid, keep, strict=True) if stays)
+        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens)
+        return Counters(self.index[keep], kept, *(column[keep] for column in columns))
+
+
+def load_counters(experiments: Sequence[Experiment]) -> dict[int, Counters]:
+    """Counters by experiment id. One query, however many experiments."""
+    rows = Problem.objects.filter(experiment__in=experiments).order_by("experiment_id", "index").values_list(*_COLUMNS)
+    of: dict[int, list[tuple[Any, ...]]] = {experiment.pk: [] for experiment in experiments}
+    for experiment_id, *values in rows:
+        of[experiment_id].append(tuple(values))
+    return {experiment_id: _counters(found) for experiment_id, found in of.items()}
+
+
+def _counters(rows: Sequence[tuple[Any, ...]]) -> Counters:
+    index, uid, *counts = zip(*rows, strict=True) if rows else ((),) * (len(_COLUMNS) - 1)
+    return Counters(_column(index), tuple(uid), *(_column(values) for values in counts))
+
+
+def _column(values: Sequence[int]) -> Ints:
+    return np.fromiter(values, dtype=np.int64, count=len(values))
