@@ -118,7 +118,8 @@ def test_long_prompts_are_computed_in_pieces(
     llama: Model, reference_model: LoadReference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.sampling.nodes.PREFILL_ROWS", 7)
-    monkeypatch.setattr("engine.sampling.run.PREFILL_ROWS", 7)
+    monkeypatch.setattr("engine.sampling.padded.PREFILL_ROWS", 7)
+    monkeypatch.setattr("engine.sampling.paged.PREFILL_ROWS", 7)
     root, prompts = tuple(range(20, 50)), [tuple(range(60, 77)), (80, 81, 82), (90, 91)]
     params = SamplingParams(temperature=0, max_tokens=3)
     samples = Engine(llama).generate(root, [Request(i, p, (0,)) for i, p in enumerate(prompts)], params)

@@ -1,0 +1,56 @@
+"""Tensor parallelism: the GPUs of one host share every layer (Shoeybi et al. 2019, arXiv 1909.08053).
+
+Attention heads and MLP columns are split over the processes, and two sums a layer join them. Every process runs the
+same scheduler on the same tokens: sums are the same on all of them, and so is the noise, so nothing else is sent.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Group:
+    """The processes that share one model; by default this one alone."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+
+    @staticmethod
+    def join(rank: int, size: int, address: str, device: torch.device) -> Group:
+        """Meet the other processes at `address` (tcp://host:port or file://path); NCCL on GPUs, gloo on CPUs."""
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", init_method=address, rank=rank, world_size=size
+        )
+        return Group(rank, size)
+
+    def check(self, heads: int, kv_heads: int, mlp_width: int) -> None:
+        """Raise ValueError when the model cannot be split evenly."""
+        for name, count in (("heads", heads), ("key/value heads", kv_heads), ("MLP columns", mlp_width)):
+            if count % self.size:
+                raise ValueError(f"{count} {name} cannot be shared by {self.size} GPUs: use a divisor of {count}")
+
+    def share(self, weight: Tensor, dim: int) -> Tensor:
+        """This process's part of a weight."""
+        return weight if self.size == 1 else weight.chunk(self.size, dim)[self.rank].contiguous()
+
+    def sum(self, x: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.size > 1:
+            dist.all_reduce(x)
+        return x
+
+    def agree(self, flag: bool, device: torch.device) -> bool:
+        """What process 0 says."""
+        if self.size == 1:
+            return flag
+        told = torch.tensor([flag], dtype=torch.int32, device=device)
+        dist.broadcast(told, 0)
+        return bool(told.item())
+
+    def leave(self) -> None:
+        if self.size > 1:
+            dist.destroy_process_group()
