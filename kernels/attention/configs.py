@@ -1,0 +1,62 @@
+"""Tile shapes of the tree kernels: measured on Hopper, safe elsewhere. No search at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """block_m: queries of a tile (rows x heads of a group); block_n: keys of a tile; programs: per multiprocessor."""
+
+    block_m: int
+    block_n: int
+    warps: int
+    stages: int
+    programs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Suffix:
+    """block_n: keys of a tile."""
+
+    block_n: int
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    prefix: Prefix
+    suffix: Suffix
+
+
+_HOPPER = {
+    64: Config(Prefix(128, 64, 8, 3, 2), Suffix(64, 4, 3)),
+    128: Config(Prefix(128, 64, 8, 3, 2), Suffix(64, 4, 3)),
+    256: Config(Prefix(64, 64, 4, 2, 1), Suffix(32, 4, 2)),
+}
+_DEFAULT = {
+    64: Config(Prefix(64, 64, 4, 2, 2), Suffix(64, 4, 2)),
+    128: Config(Prefix(64, 32, 4, 2, 2), Suffix(32, 4, 2)),
+    256: Config(Prefix(64, 32, 8, 2, 1), Suffix(32, 4, 2)),
+}
+# fp32 products go through the plain cores; the tiles only have to fit.
+_FULL = Config(Prefix(16, 32, 4, 1, 2), Suffix(32, 4, 1))
+
+
+def config(size: int, dtype: torch.dtype, device: torch.device) -> Config:
+    """size: head size, up to 256. Raises ValueError for larger heads."""
+    if size > 256:
+        raise ValueError(f"the tree kernels take heads of up to 256, not {size}")
+    if dtype == torch.float32:
+        return _FULL
+    hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
+    table = _HOPPER if hopper else _DEFAULT
+    return table[next(limit for limit in table if size <= limit)]
+
+
+def multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4

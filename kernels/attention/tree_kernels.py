@@ -1,0 +1,434 @@
+"""The Triton kernels of the tree attention. `decode` and `prefill` launch them; `reference` says what they compute.
+
+Inside, logits are in units of log 2 (scaled by log2 e), so that exp2 needs no multiplication, and so are the
+log-sum-exps of partial results. All sums are fp32. Pools are (pages, KV heads, PAGE, size): offsets into them are
+int64. A page list is read one tile ahead of the keys it names, so that the loads of keys never wait for it.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+def _page(listed, token, offsets, last, PAGE: tl.constexpr, BLOCK_N: tl.constexpr):
+    """The page of a tile of keys, or of each of its keys where a tile spans pages."""
+    if BLOCK_N <= PAGE:
+        page = tl.load(listed + tl.minimum(token, last) // PAGE)
+    else:
+        page = tl.load(listed + tl.minimum(token + offsets, last) // PAGE)
+    return page
+
+
+@triton.jit
+def _absorb(acc, peak, total, q, k, v, visible, scale, softcap, SOFTCAP: tl.constexpr, MASKED: tl.constexpr):
+    """One tile of keys and values into the running softmax (Milakov and Gimelshein 2018, arXiv 1805.02867)."""
+    logits = tl.dot(q, tl.trans(k), input_precision="ieee")
+    if SOFTCAP:
+        # tanh(x) = 1 - 2 / (exp(2 x) + 1), finite for any x
+        tanh = 1 - 2 / (tl.exp2(logits * (2 * LOG2_E * scale / softcap)) + 1)
+        logits = tanh * (softcap * LOG2_E)
+        factor = 1.0
+    else:
+        factor = scale
+    if MASKED:
+        logits = tl.where(visible, logits, float("-inf"))
+    new_peak = tl.maximum(peak, tl.max(logits, 1) * factor)
+    # A row that has seen nothing has peak -inf, and -inf - (-inf) is NaN.
+    base = tl.where(new_peak == float("-inf"), 0.0, new_peak) if MASKED else new_peak
+    weights = tl.exp2(logits * factor - base[:, None])
+    shrink = tl.exp2(peak - base)
+    total = total * shrink + tl.sum(weights, 1)
+    acc = tl.dot(weights.to(v.dtype), v, acc * shrink[:, None], input_precision="ieee")
+    return acc, new_peak, total
+
+
+@triton.jit
+def _sweep(
+    acc,
+    peak,
+    total,
+    q,
+    keys,
+    values,
+    key_tiles,
+    value_tiles,
+    listed,
+    kv_head,
+    begin,
+    end,
+    lower,
+    upper,
+    scale,
+    softcap,
+    KV_HEADS: tl.constexpr,
+    SIZE: tl.constexpr,
+    SIZE_PAD: tl.constexpr,
+    PAGE: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    SOFTCAP: tl.constexpr,
+    MASKED: tl.constexpr,
+    TMA: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Tokens begin..end of a page list into the running softmax; begin starts a tile.
+
+    MASKED: query row i sees tokens lower[i] <= token < upper[i] only, and nothing at `end` or later is read.
+    Otherwise end - begin is a whole number of tiles and every row sees every token.
+    """
+    offsets = tl.arange(0, BLOCK_N)
+    dims = tl.arange(0, SIZE_PAD)
+    page = _page(listed, begin, offsets, end - 1, PAGE, BLOCK_N)
+    for token in tl.range(begin, end, BLOCK_N, num_stages=STAGES):
+        place = page.to(tl.int64) * KV_HEADS + kv_head
+        if TMA:
+            at = (place * PAGE + token % PAGE).to(tl.int32)
+            k = key_tiles.load([at, 0])
+            v = value_tiles.load([at, 0])
+        else:
+            inner = token % PAGE + offsets if BLOCK_N <= PAGE else offsets % PAGE
+            at = ((place * PAGE + inner) * SIZE)[:, None] + dims[None, :]
+            if MASKED:
+                inside = (token + offsets < end)[:, None] & (dims < SIZE)[None, :]
+                k = tl.load(keys + at, mask=inside, other=0.0)
+                v = tl.load(values + at, mask=inside, other=0.0)
+            elif SIZE < SIZE_PAD:
+                k = tl.load(keys + at, mask=(dims < SIZE)[None, :], other=0.0)
+                v = tl.load(values + at, mask=(dims < SIZE)[None, :], other=0.0)
+            else:
+                k = tl.load(keys + at)
+                v = tl.load(values + at)
+        page = _page(listed, token + BLOCK_N, offsets, end - 1, PAGE, BLOCK_N)
+        if MASKED:
+            seen = (token + offsets)[None, :]
+            visible = (seen < upper[:, None]) & (seen >= lower[:, None])
+        else:
+            visible = True
+        acc, peak, total = _absorb(acc, peak, total, q, k, v, visible, scale, softcap, SOFTCAP, MASKED)
+    return acc, peak, total
+
+
+@triton.jit
+def _normalised(acc, peak, total):
+    """(out, log-sum-exp in units of log 2) of a running softmax; (0, -inf) for a row that saw nothing."""
+    seen = total > 0
+    out = acc / tl.where(seen, total, 1.0)[:, None]
+    return out, tl.where(seen, peak + tl.log2(tl.where(seen, total, 1.0)), float("-inf"))
+
+
+@triton.jit
+def prefix_kernel(
+    q,
+    keys,
+    values,
+    key_tiles,
+    value_tiles,
+    outs,
+    lses,
+    count,
+    pieces,
+    member_rows,
+    member_parts,
+    pages,
+    positions,
+    q_stride,
+    scale,
+    softcap,
+    window,
+    KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    SIZE: tl.constexpr,
+    SIZE_PAD: tl.constexpr,
+    PAGE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    SOFTCAP: tl.constexpr,
+    WINDOW: tl.constexpr,
+    TMA: tl.constexpr,
+    STAGES: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    """Partial results of all rows with the shared nodes. Each program takes every num_programs-th (piece, KV head)."""
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()  # the suffixes need nothing from here: start them now
+    tile_rows: tl.constexpr = BLOCK_M // GROUP
+    lane = tl.arange(0, BLOCK_M)
+    dims = tl.arange(0, SIZE_PAD)
+    total_pieces = tl.load(count)
+    for task in range(tl.program_id(0), total_pieces * KV_HEADS, tl.num_programs(0)):
+        kv_head = task // total_pieces
+        piece = pieces + (task % total_pieces) * 8
+        listed = pages + tl.load(piece)
+        begin = tl.load(piece + 1)
+        end = tl.load(piece + 2)
+        first_member = tl.load(piece + 3)
+        members = tl.load(piece + 4)
+        run = tl.load(piece + 5)
+        start = tl.load(piece + 6)
+
+        member = lane // GROUP
+        filled = (member < members) & (lane < tile_rows * GROUP)
+        row = tl.load(member_rows + first_member + member, mask=filled, other=0)
+        part = tl.load(member_parts + first_member + member, mask=filled, other=0) + run
+        head = kv_head * GROUP + lane % GROUP
+        q_at = (row.to(tl.int64) * q_stride + head * SIZE)[:, None] + dims[None, :]
+        q_tile = tl.load(q + q_at, mask=filled[:, None] & (dims < SIZE)[None, :], other=0.0)
+
+        acc = tl.zeros([BLOCK_M, SIZE_PAD], tl.float32)
+        peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
+        total = tl.zeros([BLOCK_M], tl.float32)
+        upper = tl.full([BLOCK_M], 0, tl.int32) + end
+        if WINDOW:
+            # Token t of the node stands at position start + t and is seen while position - (start + t) < window.
+            lower = tl.load(positions + row, mask=filled, other=0) - window + 1 - start
+            oldest = tl.maximum(tl.min(tl.where(filled, lower, end)), begin)
+            # A piece out of every row's window still runs its last tile: it must write that it saw nothing.
+            oldest = tl.minimum(oldest, end - 1)
+            begin += (oldest - begin) // BLOCK_N * BLOCK_N
+            whole = begin
+        else:
+            lower = tl.full([BLOCK_M], 0, tl.int32)
+            whole = begin + (end - begin) // BLOCK_N * BLOCK_N
+            acc, peak, total = _sweep(
+                acc, peak, total, q_tile, keys, values, key_tiles, value_tiles, listed, kv_head, begin, whole,
+                lower, upper, scale, softcap,
+                KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, False, TMA, STAGES,
+            )  # fmt: skip
+        if whole < end:
+            acc, peak, total = _sweep(
+                acc, peak, total, q_tile, keys, values, key_tiles, value_tiles, listed, kv_head, whole, end,
+                lower, upper, scale, softcap,
+                KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, True, False, STAGES if WINDOW else 1,
+            )  # fmt: skip
+        out, lse = _normalised(acc, peak, total)
+        lse_at = part.to(tl.int64) * (KV_HEADS * GROUP) + head
+        tl.store(lses + lse_at, lse, mask=filled)
+        at = (lse_at * SIZE)[:, None] + dims[None, :]
+        tl.store(outs + at, out.to(outs.dtype.element_ty), mask=filled[:, None] & (dims < SIZE)[None, :])
+
+
+@triton.jit
+def _suffix_chunk(length, SPLITS: tl.constexpr, BLOCK_N: tl.constexpr):
+    """Tokens of one split of a suffix: equal splits, none under 128 tokens but the last."""
+    chunk = tl.maximum(tl.cdiv(length, SPLITS), 128)
+    return tl.cdiv(chunk, BLOCK_N) * BLOCK_N
+
+
+@triton.jit
+def suffix_kernel(
+    q,
+    keys,
+    values,
+    outs,
+    lses,
+    suffix_pages,
+    suffix_lengths,
+    q_stride,
+    pages_stride,
+    base,
+    scale,
+    softcap,
+    window,
+    KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    SIZE: tl.constexpr,
+    SIZE_PAD: tl.constexpr,
+    PAGE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    SPLITS: tl.constexpr,
+    SOFTCAP: tl.constexpr,
+    WINDOW: tl.constexpr,
+    STAGES: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    """Partial results of each row with its own tokens: one program for each (row, split, KV head)."""
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+    kv_head = tl.program_id(0) % KV_HEADS
+    split = tl.program_id(0) // KV_HEADS % SPLITS
+    row = tl.program_id(0) // (KV_HEADS * SPLITS)
+    length = tl.load(suffix_lengths + row)
+    chunk = _suffix_chunk(length, SPLITS, BLOCK_N)
+    begin = split * chunk
+    end = tl.minimum(length, begin + chunk)
+    if begin < end:
+        lane = tl.arange(0, BLOCK_M)
+        dims = tl.arange(0, SIZE_PAD)
+        filled = lane < GROUP
+        head = kv_head * GROUP + lane
+        inside = filled[:, None] & (dims < SIZE)[None, :]
+        q_at = row.to(tl.int64) * q_stride + (head * SIZE)[:, None] + dims[None, :]
+        q_tile = tl.load(q + q_at, mask=inside, other=0.0)
+        acc = tl.zeros([BLOCK_M, SIZE_PAD], tl.float32)
+        peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
+        total = tl.zeros([BLOCK_M], tl.float32)
+        oldest = 0
+        first = begin
+        if WINDOW:
+            # The row's query is the last token of its suffix.
+            oldest = length - window
+            first += tl.minimum(tl.maximum(oldest - begin, 0), end - 1 - begin) // BLOCK_N * BLOCK_N
+        lower = tl.full([BLOCK_M], 0, tl.int32) + oldest
+        upper = tl.full([BLOCK_M], 0, tl.int32) + end
+        listed = suffix_pages + row.to(tl.int64) * pages_stride
+        acc, peak, total = _sweep(
+            acc, peak, total, q_tile, keys, values, keys, values, listed, kv_head, first, end,
+            lower, upper, scale, softcap,
+            KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, True, False, STAGES,
+        )  # fmt: skip
+        out, lse = _normalised(acc, peak, total)
+        lse_at = (base + row.to(tl.int64) * SPLITS + split) * (KV_HEADS * GROUP) + head
+        tl.store(lses + lse_at, lse, mask=filled)
+        at = (lse_at * SIZE)[:, None] + dims[None, :]
+        tl.store(outs + at, out.to(outs.dtype.element_ty), mask=inside)
+    if OVERLAP and tl.program_id(0) == tl.num_programs(0) - 1:
+        # This kernel started before the prefix kernel ended; it must not end before it, for the reduction's sake.
+        tl.extra.cuda.gdc_wait()
+
+
+@triton.jit
+def reduce_kernel(
+    outs,
+    lses,
+    result,
+    first_parts,
+    part_counts,
+    suffix_lengths,
+    base,
+    HEADS: tl.constexpr,
+    SIZE: tl.constexpr,
+    SIZE_PAD: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    BLOCK_P: tl.constexpr,
+    SUFFIX_BLOCK_N: tl.constexpr,
+    SPLITS: tl.constexpr,
+    OVERLAP: tl.constexpr,
+):
+    """Merge each row's partial results: sum_i 2^(lse_i - LSE) out_i (Hydragen, arXiv 2402.05099, eq. 5), in fp32."""
+    blocks: tl.constexpr = (HEADS + BLOCK_H - 1) // BLOCK_H
+    row = tl.program_id(0) // blocks
+    heads = tl.program_id(0) % blocks * BLOCK_H + tl.arange(0, BLOCK_H)
+    dims = tl.arange(0, SIZE_PAD)
+    first = tl.load(first_parts + row)
+    prefix_parts = tl.load(part_counts + row)
+    length = tl.load(suffix_lengths + row)
+    parts = prefix_parts + tl.cdiv(length, _suffix_chunk(length, SPLITS, SUFFIX_BLOCK_N))
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()
+    acc = tl.zeros([BLOCK_H, SIZE_PAD], tl.float32)
+    peak = tl.full([BLOCK_H], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_H], tl.float32)
+    for each in range(0, parts, BLOCK_P):
+        part = each + tl.arange(0, BLOCK_P)
+        place = tl.where(part < prefix_parts, first + part, base + row * SPLITS + part - prefix_parts)
+        at = place.to(tl.int64)[:, None] * HEADS + heads[None, :]
+        inside = (part < parts)[:, None] & (heads < HEADS)[None, :]
+        lse = tl.load(lses + at, mask=inside, other=float("-inf"))
+        out = tl.load(
+            outs + (at * SIZE)[:, :, None] + dims[None, None, :],
+            mask=inside[:, :, None] & (dims < SIZE)[None, None, :],
+            other=0.0,
+        )
+        new_peak = tl.maximum(peak, tl.max(lse, 0))
+        origin = tl.where(new_peak == float("-inf"), 0.0, new_peak)
+        weights = tl.exp2(lse - origin[None, :])
+        shrink = tl.exp2(peak - origin)
+        total = total * shrink + tl.sum(weights, 0)
+        acc = acc * shrink[:, None] + tl.sum(out.to(tl.float32) * weights[:, :, None], 0)
+        peak = new_peak
+    acc = acc / tl.where(total > 0, total, 1.0)[:, None]
+    at = ((row.to(tl.int64) * HEADS + heads) * SIZE)[:, None] + dims[None, :]
+    tl.store(result + at, acc.to(result.dtype.element_ty), mask=(heads < HEADS)[:, None] & (dims < SIZE)[None, :])
+
+
+@triton.jit
+def prefill_kernel(
+    q,
+    keys,
+    values,
+    key_tiles,
+    value_tiles,
+    result,
+    tiles,
+    segments,
+    pages,
+    q_stride,
+    scale,
+    softcap,
+    window,
+    KV_HEADS: tl.constexpr,
+    GROUP: tl.constexpr,
+    SIZE: tl.constexpr,
+    SIZE_PAD: tl.constexpr,
+    PAGE: tl.constexpr,
+    BLOCK_M: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    SOFTCAP: tl.constexpr,
+    WINDOW: tl.constexpr,
+    TMA: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """New tokens of several nodes: every ancestor whole, then the own node up to each token itself."""
+    kv_head = tl.program_id(0) % KV_HEADS
+    tile = tiles + tl.program_id(0) // KV_HEADS * 8
+    first_row = tl.load(tile)
+    tokens = tl.load(tile + 1)
+    first_own = tl.load(tile + 2)
+    first_segment = tl.load(tile + 3)
+    ancestors = tl.load(tile + 4)
+    own_start = tl.load(tile + 5)
+
+    lane = tl.arange(0, BLOCK_M)
+    dims = tl.arange(0, SIZE_PAD)
+    local = lane // GROUP
+    filled = (local < tokens) & (lane < BLOCK_M // GROUP * GROUP)
+    head = kv_head * GROUP + lane % GROUP
+    row = first_row + local
+    inside = filled[:, None] & (dims < SIZE)[None, :]
+    q_tile = tl.load(q + (row.to(tl.int64) * q_stride + head * SIZE)[:, None] + dims[None, :], mask=inside, other=0.0)
+    acc = tl.zeros([BLOCK_M, SIZE_PAD], tl.float32)
+    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    total = tl.zeros([BLOCK_M], tl.float32)
+    own = first_own + local
+
+    for each in range(ancestors + 1):
+        segment = segments + (first_segment + each) * 4
+        listed = pages + tl.load(segment)
+        length = tl.load(segment + 1)
+        start = tl.load(segment + 2)
+        if each == ancestors:  # the own node: causal
+            upper = own + 1
+            end = tl.minimum(length, first_own + tokens)
+            all_see = first_own + 1
+        else:
+            upper = tl.full([BLOCK_M], 0, tl.int32) + length
+            end = length
+            all_see = length
+        first = 0
+        lower = tl.full([BLOCK_M], 0, tl.int32)
+        whole = all_see // BLOCK_N * BLOCK_N
+        if WINDOW:
+            lower = own_start + own - window + 1 - start
+            oldest = tl.maximum(own_start + first_own - window + 1 - start, 0)
+            first = tl.minimum(oldest, end) // BLOCK_N * BLOCK_N
+            whole = first
+        else:
+            acc, peak, total = _sweep(
+                acc, peak, total, q_tile, keys, values, key_tiles, value_tiles, listed, kv_head, first, whole,
+                lower, upper, scale, softcap,
+                KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, False, TMA, STAGES,
+            )  # fmt: skip
+        if whole < end:
+            acc, peak, total = _sweep(
+                acc, peak, total, q_tile, keys, values, key_tiles, value_tiles, listed, kv_head, whole, end,
+                lower, upper, scale, softcap,
+                KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, True, False, STAGES,
+            )  # fmt: skip
+    out, _ = _normalised(acc, peak, total)
+    at = ((row.to(tl.int64) * (KV_HEADS * GROUP) + head) * SIZE)[:, None] + dims[None, :]
+    tl.store(result + at, out.to(result.dtype.element_ty), mask=inside)
