@@ -11,11 +11,12 @@ _MAX_SEED = 2**63
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How tokens are drawn. Temperature is applied first, then top_k, then top_p, as in transformers."""
+    """How tokens are drawn. Temperature is applied first, then top_k, top_p and min_p, as in transformers."""
 
     temperature: float = 0.8  # 0 takes the most likely token
     top_p: float = 1.0  # keep the smallest set of tokens whose probability reaches this; 1 keeps all
     top_k: int = 0  # keep this many most likely tokens; 0 keeps all
+    min_p: float = 0.0  # keep tokens at least this many times as likely as the most likely one; 0 keeps all
     max_tokens: int = 256  # per sample
     stop: tuple[str, ...] = ()  # a sample ends before the first of these strings
     seed: int = 0
@@ -27,6 +28,8 @@ class SamplingParams:
             raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (keep all) or more, got {self.top_k}")
+        if not 0.0 <= self.min_p < 1.0:
+            raise ValueError(f"min_p must lie in [0, 1), got {self.min_p}")
         if self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, got {self.max_tokens}")
         if not isinstance(self.stop, tuple) or any(not text for text in self.stop):
@@ -56,7 +59,7 @@ class Sample:
 
     `token_ids` and `logprob` cover every drawn token, the end token and the tokens of a stop string included;
     `text` ends before the stop string. `logprob` is the sum of raw log-probabilities in nats: at temperature 1
-    and before top_k and top_p.
+    and before the filters.
     """
 
     problem: int

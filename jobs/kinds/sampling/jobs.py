@@ -14,7 +14,7 @@ from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.store import problems_of
 from jobs.models import Shard
 
-_PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "stop", "seed")
+_PARAMS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
 
 
 def make_job(shard: Shard) -> dict[str, Any]:

@@ -128,6 +128,14 @@ class SamplingSpec(BaseModel):
         description="Keep so many of the likeliest tokens. 0 keeps all.",
         json_schema_extra={"section": "Sampling", "unit": "tokens"},
     )
+    min_p: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.99,
+        title="Min-p",
+        description="Keep tokens at least this many times as likely as the likeliest one. 0 keeps all.",
+        json_schema_extra={"section": "Sampling", "step": 0.01},
+    )
     max_tokens: int = Field(
         default=256,
         ge=1,

@@ -161,6 +161,8 @@ def test_nothing_asked_gives_nothing(llama: Model) -> None:
         {"top_p": 0.0},
         {"top_p": 1.01},
         {"top_k": -1},
+        {"min_p": -0.1},
+        {"min_p": 1.0},
         {"max_tokens": 0},
         {"stop": ("",)},
         {"stop": "abc"},

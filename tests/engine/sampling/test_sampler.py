@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
+from transformers.generation.logits_process import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from engine.sampling import SamplingParams
 from engine.sampling.sampler import Sampler
-from engine.sampling.seeds import gumbel, position_keys, sample_key, scramble_ids
+from engine.sampling.seeds import sample_key
 
 DRAWS = 20_000
 CPU = torch.device("cpu")
@@ -29,6 +29,8 @@ def expected_probabilities(logits: torch.Tensor, params: SamplingParams) -> np.n
         scores = TopKLogitsWarper(params.top_k)(None, scores)
     if params.top_p < 1:
         scores = TopPLogitsWarper(params.top_p)(None, scores)
+    if params.min_p:
+        scores = MinPLogitsWarper(params.min_p)(None, scores)
     return scores[0].double().softmax(-1).numpy()
 
 
@@ -40,6 +42,8 @@ def expected_probabilities(logits: torch.Tensor, params: SamplingParams) -> np.n
         SamplingParams(temperature=1.7, top_k=5),
         SamplingParams(temperature=1.3, top_p=0.8),
         SamplingParams(temperature=1.5, top_p=0.7, top_k=9),
+        SamplingParams(temperature=0.9, min_p=0.05),
+        SamplingParams(temperature=1.2, top_p=0.9, top_k=15, min_p=0.1),
     ],
 )
 @pytest.mark.parametrize("vocabulary", [24, 600])
@@ -55,27 +59,6 @@ def test_frequencies_follow_the_softmax(params: SamplingParams, vocabulary: int)
         observed, expected = np.append(observed, counts[~common].sum()), np.append(expected, rest)
     expected *= observed.sum() / expected.sum()
     assert stats.chisquare(observed, expected).pvalue > 1e-4
-
-
-def test_noise_is_standard_gumbel() -> None:
-    words = position_keys(torch.tensor([sample_key(0, 0, index) for index in range(64)]), torch.zeros(64).long())
-    noise = gumbel((words[0][:, None], words[1][:, None]), scramble_ids(torch.arange(2000))).numpy()
-    assert np.isfinite(noise).all()
-    assert stats.kstest(noise.ravel()[:50_000], "gumbel_r").pvalue > 1e-4
-
-
-def test_noise_of_neighbours_is_unrelated() -> None:
-    """Next index, next position, next problem, next seed, next token: none shows in the noise."""
-    tokens = scramble_ids(torch.arange(20_000))
-
-    def noise(seed: int, problem: int, index: int, position: int) -> np.ndarray:
-        low, high = position_keys(torch.tensor([sample_key(seed, problem, index)]), torch.tensor([position]))
-        return gumbel((low[:, None], high[:, None]), tokens)[0].numpy()
-
-    base = noise(0, 0, 0, 0)
-    others = [noise(1, 0, 0, 0), noise(0, 1, 0, 0), noise(0, 0, 1, 0), noise(0, 0, 0, 1), np.roll(base, 1)]
-    for other in others:
-        assert abs(np.corrcoef(base, other)[0, 1]) < 5 / np.sqrt(len(base))
 
 
 def test_keys_differ_and_fit_a_signed_64_bit_integer() -> None:
@@ -106,7 +89,7 @@ def test_rows_do_not_depend_on_each_other() -> None:
     keys = torch.arange(9) * 977
     positions = torch.arange(9)
     sampler = Sampler(300, CPU)
-    for params in (SamplingParams(), SamplingParams(top_p=0.9), SamplingParams(top_k=3)):
+    for params in (SamplingParams(), SamplingParams(top_p=0.9), SamplingParams(top_k=3), SamplingParams(min_p=0.1)):
         tokens, logprobs = sampler.draw(logits, keys, positions, params)
         for row in range(9):
             one = slice(row, row + 1)

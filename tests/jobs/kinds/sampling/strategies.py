@@ -27,6 +27,7 @@ def spec_values(draw: st.DrawFn) -> dict[str, Any]:
         "temperature": draw(st.just(0.0) | st.floats(0.01, 2)),
         "top_p": draw(st.floats(0.01, 1)),
         "top_k": draw(st.integers(0, 100_000)),
+        "min_p": draw(st.floats(0, 0.99)),
         "max_tokens": draw(st.integers(1, 32_768)),
         "stop": draw(st.lists(text.filter(lambda value: bool(value.replace("\0", ""))), max_size=8)),
         "seed": draw(st.integers(0, 2**53 - 1)),

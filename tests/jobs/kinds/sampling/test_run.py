@@ -26,7 +26,7 @@ def job(model_dir: Path, missing: dict[int, list[int]], done: int = 0) -> dict[s
         "done": done,
         "model": "tiny",
         "model_dirs": [str(model_dir)],
-        "params": {"temperature": 0.8, "top_p": 1.0, "top_k": 0, "max_tokens": 6, "stop": [], "seed": 3},
+        "params": {"temperature": 0.8, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "max_tokens": 6, "stop": [], "seed": 3},
         "prompt": {
             "template": "Question: {question}\nAnswer:",
             "chat": False,

@@ -1,0 +1,58 @@
+"""The Triton `draw` on a CPU, by the interpreter: run through test_interpreted.py."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from kernels.sampling import launch, noise
+from tests.kernels.sampling import checks
+from tests.kernels.sampling.checks import ALL_SETTINGS, Case, Settings
+
+# Several chunks a row and several tiles a chunk, with tiles small enough for the interpreter.
+launch._TILE, launch._ROW_TILE = 256, 512
+draw = partial(launch.draw, chunk=512)
+
+
+@pytest.mark.parametrize("chosen", ALL_SETTINGS, ids=str)
+def test_exact_and_equal_to_torch(chosen: Settings) -> None:
+    dtype = torch.float16 if chosen.top_k else torch.float32
+    case = Case(4, 1300, dtype=dtype, padding=7)
+    checks.check_exact(draw, case, chosen)
+    checks.check_equals_reference(draw, case, chosen)
+
+
+def test_greedy() -> None:
+    checks.check_greedy(draw, Case(4, 1300))
+
+
+@pytest.mark.parametrize("chosen", [Settings(), Settings(top_p=0.9, top_k=30), Settings(min_p=0.2)], ids=str)
+def test_alone_and_in_a_crowd(chosen: Settings) -> None:
+    checks.check_alone_and_in_a_crowd(draw, Case(4, 1300), chosen)
+
+
+def test_masked_rows() -> None:
+    checks.check_masked_rows(draw, Case(3, 700))
+
+
+def test_broken_rows_end() -> None:
+    checks.check_broken_rows_end(draw, Case(3, 700))
+
+
+def test_ties() -> None:
+    checks.check_ties(draw, Case(3, 700))
+
+
+def test_no_rows() -> None:
+    tokens, logprobs = draw(
+        torch.empty(0, 50),
+        torch.empty(0, dtype=torch.int64),
+        torch.empty(0, dtype=torch.int32),
+        Settings().tensor("cpu"),
+        filtered=False,
+        greedy=False,
+        token_words=noise.scramble_ids(torch.arange(50)),
+    )
+    assert tokens.shape == logprobs.shape == (0,)
