@@ -17,7 +17,7 @@ from engine.sampling.estimate import Estimate, Fit, estimate, fit
 from engine.sampling.prompts import PromptError, render_prompts
 from engine.sampling.shape import ModelShape, model_shape
 from engine.sampling.sources import DEMO_MODEL, ModelError
-from engine.sampling.types import Request, Sample, SamplingParams, StepStats
+from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
 
 if TYPE_CHECKING:
     from engine.sampling.engine import Engine
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEMO_MODEL",
+    "EarlyStop",
     "Engine",
     "Estimate",
     "Fit",

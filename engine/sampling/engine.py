@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from engine.sampling.attention import TreeModel
+from engine.sampling.decoder import is_supported
 from engine.sampling.memory import BATCH_CPU, BATCH_GPU, free_kv_tokens
 from engine.sampling.model import Model
-from engine.sampling.nodes import Root, compute_root
-from engine.sampling.pool import KVPool
+from engine.sampling.padded import PaddedRunner
+from engine.sampling.paged import PagedRunner
+from engine.sampling.parallel import Group
 from engine.sampling.run import Run
-from engine.sampling.sampler import Sampler
+from engine.sampling.runner import Runner
 from engine.sampling.scheduler import Limits
 from engine.sampling.shape import BYTES_PER_VALUE
-from engine.sampling.types import Request, Sample, SamplingParams, StepStats
+from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """What the caller wants to be told and asked."""
+
+    on_step: Callable[[StepStats], None]
+    cancelled: Callable[[], bool]
+    solved: Callable[[], Iterable[int]]
 
 
 class Engine:
@@ -24,16 +36,33 @@ class Engine:
     Keys and values of the root stay warm between calls with the same root, and so do the pools.
     """
 
-    def __init__(self, model: Model, *, max_batch: int | None = None, kv_budget_tokens: int | None = None) -> None:
-        """max_batch: samples drawn at once; kv_budget_tokens: tokens of keys and values held, root included."""
-        device = model.device
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_batch: int | None = None,
+        kv_budget_tokens: int | None = None,
+        paged: bool | None = None,
+        group: Group | None = None,
+    ) -> None:
+        """max_batch: samples drawn at once; kv_budget_tokens: tokens of keys and values held, root included.
+
+        paged: whether to use the fast runner for the Llama family; by default on a GPU. group: the processes
+        that share the model (see `parallel`); all make the same calls.
+        """
+        on_gpu = model.device.type == "cuda"
         self._model = model
-        self._tree = TreeModel(model.module)
-        self._sampler = Sampler(model.shape.vocabulary, device)
-        self._max_batch = max_batch or (BATCH_GPU if device.type == "cuda" else BATCH_CPU)
-        self._budget = kv_budget_tokens or free_kv_tokens(device, model.shape) * BYTES_PER_VALUE // model.dtype.itemsize
-        self._root = Root()
-        self._pools: tuple[KVPool, KVPool] | None = None
+        self._max_batch = max_batch or (BATCH_GPU if on_gpu else BATCH_CPU)
+        self._group = group or Group()
+        self._runner: Runner
+        if (on_gpu if paged is None else paged) and is_supported(model.module):
+            self._runner = PagedRunner(model, max_batch=self._max_batch, group=self._group)
+        else:
+            self._runner = PaddedRunner(model, max_batch=self._max_batch)
+        fitting = free_kv_tokens(model.device, model.shape, batch=self._max_batch, gpus=self._group.size)
+        fitting = self._group.least(fitting, model.device)  # all schedule alike
+        self._budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
+        self.early_stops: dict[int, EarlyStop] = {}  # of the last call, by problem
 
     def generate(
         self,
@@ -43,19 +72,60 @@ class Engine:
         *,
         on_step: Callable[[StepStats], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        solved: Callable[[], Iterable[int]] | None = None,
     ) -> Iterator[Sample]:
         """Yield every requested sample as it finishes.
 
         Stops at the next step once cancelled() is true; unfinished samples are dropped, and drawing them again
-        with the same seed meets the same noise. Raises ValueError, before any work, for requests that cannot
-        run: a prompt beyond the context or the budget, a problem given twice, nothing to start from.
+        with the same seed meets the same noise. solved() is asked once a step for problems that need no more
+        samples: theirs are dropped, and `early_stops` has the count. Raises ValueError, before any work, for
+        requests that cannot run: a prompt beyond the context or the budget, a problem given twice, nothing to
+        start from.
         """
         requests = [request for request in requests if request.indices]
+        self.early_stops = {}
         if not requests:
             return iter(())
         _check_requests(root, requests, self._model.shape.context_length)
         limits = self._limits(root, requests, params)
-        return self._generate(tuple(root), requests, params, limits, on_step or _ignore, cancelled or _never)
+        limits.check()
+        calls = _Calls(on_step or _ignore, cancelled or _never, solved or _none)
+        return self._generate(tuple(root), requests, params, limits, calls)
+
+    def _limits(self, root: Sequence[int], requests: Sequence[Request], params: SamplingParams) -> Limits:
+        context = self._model.shape.context_length
+        return self._runner.limits(
+            Limits(
+                batch=min(self._max_batch, sum(len(request.indices) for request in requests)),
+                kv_tokens=self._budget,
+                root_tokens=len(root),
+                node_tokens=max(len(request.prompt) for request in requests),
+                sample_tokens=min(params.max_tokens, context - len(root)),
+                context=context,
+                lone_tokens=max((len(each.prompt) for each in requests if len(each.indices) == 1), default=0),
+            )
+        )
+
+    def _generate(
+        self, root: tuple[int, ...], requests: Sequence[Request], params: SamplingParams, limits: Limits, calls: _Calls
+    ) -> Iterator[Sample]:
+        self._runner.prepare(limits, params)
+        cancelled = partial(self._cancelled, calls)
+        computed = self._runner.set_root(root, cancelled)
+        if computed is None:
+            return
+        if computed:
+            calls.on_step(_root_stats(len(root), limits.kv_tokens))
+        run = Run(self._model, self._runner, requests, params, limits, calls.solved)
+        while not run.done and not cancelled():
+            samples, stats = run.step()
+            self.early_stops = run.early_stops
+            calls.on_step(stats)
+            yield from samples
+
+    def _cancelled(self, calls: _Calls) -> bool:
+        """All processes that share the model stop at the same step."""
+        return self._group.agree(calls.cancelled(), self._model.device)
 
     @property
     def kv_budget(self) -> int:
@@ -69,59 +139,14 @@ class Engine:
     def shrink(self) -> int:
         """After an out-of-memory: free what is held and lower the budget by a quarter; returns the new one.
 
-        Call it when the generate() that ran out is gone. What the pools really took counts, not a budget that a
-        small batch never used: otherwise the next try would ask for as much again.
+        Call it when the generate() that ran out is gone. What was really held counts, not a budget that a small
+        batch never used: otherwise the next try would ask for as much again.
         """
-        held = sum(slots * capacity for slots, capacity in (pool.size for pool in self._pools or ()))
-        self._budget = (min(self._budget, len(self._root.tokens) + held) if held else self._budget) * 3 // 4
-        self._pools, self._root = None, Root()
+        self._budget = min(self._budget, self._runner.held_tokens or self._budget) * 3 // 4
+        self._runner.forget()
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
         return self._budget
-
-    def _limits(self, root: Sequence[int], requests: Sequence[Request], params: SamplingParams) -> Limits:
-        limits = Limits(
-            batch=min(self._max_batch, sum(len(request.indices) for request in requests)),
-            kv_tokens=self._budget,
-            root_tokens=len(root),
-            node_tokens=max(len(request.prompt) for request in requests),
-            sample_tokens=min(params.max_tokens, self._model.shape.context_length - len(root)),
-        )
-        limits.check()
-        return limits
-
-    def _generate(
-        self,
-        root: tuple[int, ...],
-        requests: Sequence[Request],
-        params: SamplingParams,
-        limits: Limits,
-        on_step: Callable[[StepStats], None],
-        cancelled: Callable[[], bool],
-    ) -> Iterator[Sample]:
-        if self._root.tokens != root:
-            self._root = Root()  # free the old one first
-            computed = compute_root(self._model, self._tree, root, cancelled)
-            if computed is None:
-                return
-            self._root = computed
-            on_step(_root_stats(len(root), limits.kv_tokens))
-        nodes, suffixes = self._make_pools(limits)
-        run = Run(self._model, self._tree, self._sampler, self._root, nodes, suffixes, requests, params, limits)
-        while not run.done and not cancelled():
-            samples, stats = run.step()
-            on_step(stats)
-            yield from samples
-
-    def _make_pools(self, limits: Limits) -> tuple[KVPool, KVPool]:
-        """Pools for problems and for samples, of exactly the wanted size; kept when it is the same again."""
-        wanted = ((limits.nodes, limits.node_tokens), (limits.samples, limits.sample_tokens))
-        if self._pools is None or tuple(pool.size for pool in self._pools) != wanted:
-            self._pools = None  # free the old ones first
-            shape, dtype, device = self._model.shape, self._model.dtype, self._model.device
-            nodes, suffixes = (KVPool(shape, *size, dtype=dtype, device=device) for size in wanted)
-            self._pools = nodes, suffixes
-        return self._pools
 
 
 def _check_requests(root: Sequence[int], requests: Sequence[Request], context: int) -> None:
@@ -145,9 +170,13 @@ def _root_stats(tokens: int, budget: int) -> StepStats:
     )
 
 
-def _ignore(stats: StepStats) -> None:
+def _ignore(_: object) -> None:
     pass
 
 
 def _never() -> bool:
     return False
+
+
+def _none() -> tuple[int, ...]:
+    return ()

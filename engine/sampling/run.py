@@ -1,227 +1,284 @@
-"""One generate() call: admit -> prefill -> first tokens -> decode -> finish, step after step."""
+"""One generate() call: grow -> decode -> admit -> read -> finish, step after step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from engine.sampling.attention import TreeModel
 from engine.sampling.model import Model
-from engine.sampling.nodes import PREFILL_ROWS, Root, prefill
-from engine.sampling.pool import KVPool
-from engine.sampling.prefill import plan_prefill
-from engine.sampling.sampler import Sampler
-from engine.sampling.scheduler import Admission, Limits, Scheduler
+from engine.sampling.runner import Output, Runner, Start
+from engine.sampling.scheduler import Limits, Scheduler, Seat
 from engine.sampling.seeds import sample_key
-from engine.sampling.stopper import Stopper
-from engine.sampling.tree import Grouping, TreeLevel, TreeStep
-from engine.sampling.types import Finish, Request, Sample, SamplingParams, StepStats
+from engine.sampling.stopper import Stopper, completes_stop
+from engine.sampling.types import EarlyStop, Finish, Request, Sample, SamplingParams, StepStats
+
+
+@dataclass(slots=True, eq=False)
+class _Drawing:
+    """A sample being drawn."""
+
+    seat: Seat
+    key: int
+    begin: int  # step of its first token
+    stopper: Stopper
+    fed: int = 0  # tokens the stopper has seen
+
+    def start(self) -> Start:
+        seat, request = self.seat, self.seat.request
+        return Start(seat.row, request.problem, self.key, seat.limit, alone=len(request.indices) == 1)
 
 
 @dataclass(slots=True)
-class _Running:
-    """A sample being drawn. Its place in the batch is its slot in the suffix pool."""
+class _Flight:
+    """A step whose tokens have not been read. `drawings` is by row; None where nothing was drawn that counts."""
 
-    request: Request
-    index: int
-    node: int  # the problem's slot
-    key: int
-    prefix: int  # tokens before its own first one
-    max_tokens: int
-    stopper: Stopper
-    tokens: list[int] = field(default_factory=list)
-    logprob: float = 0.0
+    step: int
+    output: Output
+    drawings: list[_Drawing | None]
+    counted: NDArray[np.bool_]
+    last: NDArray[np.bool_]  # rows that reached their limit
 
 
 class Run:
-    """State of one call. The pools and the root belong to the engine."""
+    """State of one call. The runner and the root in it belong to the engine.
+
+    A row draws in every step from a sample's first token to its last, so the tokens of a step are kept as they
+    come, one line a step, and a sample is a stretch of one column: no work per sample per step.
+    """
 
     def __init__(
         self,
         model: Model,
-        tree: TreeModel,
-        sampler: Sampler,
-        root: Root,
-        nodes: KVPool,
-        suffixes: KVPool,
+        runner: Runner,
         requests: Sequence[Request],
         params: SamplingParams,
         limits: Limits,
+        solved: Callable[[], Iterable[int]],
     ) -> None:
-        self._model, self._tree, self._sampler, self._root = model, tree, sampler, root
-        self._nodes, self._suffixes = nodes, suffixes
-        self._kv_budget = limits.kv_tokens
-        self._params = params
-        self._scheduler = Scheduler(requests, limits)
-        self._batch: list[_Running] = []
-        self._node_lengths = [0] * limits.nodes
-        self._node_logits: dict[int, Tensor] = {}  # slot -> logits after the problem's last token
-        self._counts = {"new": 0, "prefill": 0}
+        self._model, self._runner, self._params, self._solved = model, runner, params, solved
+        self.scheduler = Scheduler(requests, limits)
+        self._dropped: dict[int, int] = {}  # solved problem -> samples that were not drawn
+        self._limits = limits
+        self._drawings: list[_Drawing | None] = [None] * limits.batch
+        self._flights: deque[_Flight] = deque()
+        self._step = 0
+        self._depth = limits.sample_tokens + runner.lag + 1
+        self._tokens = np.zeros((self._depth, limits.batch), np.int32)
+        self._logprobs = np.zeros((self._depth, limits.batch), np.float32)
+        self._prefixes = np.zeros(limits.batch, np.int64)  # tokens before each row's own; 0 for a free row
+        self._node_tokens: dict[int, int] = {}  # by open problem
+        self._finished: dict[int, int] = {}
+        self._ends = np.zeros(model.shape.vocabulary, np.bool_)
+        self._ends[list(model.eos_ids)] = True
+        self._candidates = self._ends | completes_stop(model.tokenizer, params.stop, model.shape.vocabulary)
+        self._prefilled = 0
 
     @property
     def done(self) -> bool:
-        return self._scheduler.done
+        return self.scheduler.done and not self._flights
 
     def step(self) -> tuple[list[Sample], StepStats]:
-        """Fill free places, draw one token for every running sample; returns the samples that ended."""
-        self._counts = {"new": 0, "prefill": 0}
-        finished = self._admit()
-        took_part = len(self._batch) + len(finished)
-        if self._batch:
-            finished += self._decode()
-        return finished, StepStats(
-            new_tokens=self._counts["new"],
-            prefill_tokens=self._counts["prefill"],
-            batch=took_part,
-            kv_tokens=self._kv_tokens(),
-            path_tokens=sum(running.prefix + len(running.tokens) for running in self._batch),
-            kv_budget=self._kv_budget,
-            waiting=self._scheduler.waiting,
-        )
+        """One token for every running sample, first tokens for new ones; returns the samples that ended.
 
-    def _kv_tokens(self) -> int:
-        open_nodes = sum(self._node_lengths[node] for node in self._node_logits)
-        return len(self._root.tokens) + open_nodes + sum(len(running.tokens) for running in self._batch)
-
-    # -- starting samples
-
-    def _admit(self) -> list[Sample]:
-        """Start every sample that fits; all samples of a problem draw their first token from its last logits."""
-        admitted = self._scheduler.admit()
-        if not admitted:
-            return []
-        self._open_nodes([admission for admission in admitted if admission.opens])
-        first = len(self._batch)
-        for admission in admitted:
-            self._suffixes.clear(len(self._batch))
-            self._batch.append(self._start(admission))
-        logits = torch.stack([self._node_logits[admission.node] for admission in admitted])
-        return self._draw(logits, first)
-
-    def _open_nodes(self, opening: Sequence[Admission]) -> None:
-        prompts: dict[int, Sequence[int]] = {each.node: each.request.prompt for each in opening}
-        for node, prompt in prompts.items():
-            self._nodes.clear(node)
-            self._node_lengths[node] = len(prompt)
-            if self._root.logits is not None:
-                self._node_logits[node] = self._root.logits  # stays for an empty prompt
-        for chunks in plan_prefill([(node, len(prompt)) for node, prompt in prompts.items()], PREFILL_ROWS):
-            logits = prefill(
-                self._tree,
-                self._nodes,
-                chunks,
-                prompts,
-                start=len(self._root.tokens),
-                ancestors=self._root.levels(),
-            )
-            self._node_logits |= {chunk.node: row for chunk, row in zip(chunks, logits, strict=True)}
-            self._counts["prefill"] += sum(chunk.size for chunk in chunks)
-
-    def _start(self, admission: Admission) -> _Running:
-        request, params = admission.request, self._params
-        prefix = len(self._root.tokens) + len(request.prompt)
-        return _Running(
-            request=request,
-            index=admission.index,
-            node=admission.node,
-            key=sample_key(params.seed, request.problem, admission.index),
-            prefix=prefix,
-            max_tokens=min(params.max_tokens, self._model.shape.context_length - prefix),
-            stopper=Stopper(self._model.tokenizer.backend_tokenizer, params.stop),
-        )
+        They may have ended with the step before: a step is queued before the last one's tokens are read.
+        """
+        self._stop_solved()
+        leaving = self._decode()
+        started = self._admit()
+        leaving += [seat for seat in started if seat.limit == 1]
+        new, batch, finished = 0, self.scheduler.running, []
+        if batch:
+            self._take_off(leaving)
+        while self._flights and (len(self._flights) > self._runner.lag or not batch or self._has_needless_gaps()):
+            tokens, samples = self._land(self._flights.popleft())
+            new += tokens
+            finished += samples
+        if self._has_needless_gaps():
+            self._close_gaps()
+        return finished, self._stats(new, batch)
 
     # -- one token for all
 
-    def _decode(self) -> list[Sample]:
-        batch = self._batch
-        lengths = [len(running.tokens) for running in batch]
-        columns = self._tensor(lengths) - 1
-        prefixes = [running.prefix for running in batch]
-        step = TreeStep(
-            positions=self._tensor(prefixes) + columns,
-            last_position=max(prefix + length - 1 for prefix, length in zip(prefixes, lengths, strict=True)),
-            pool=self._suffixes,
-            slots=torch.arange(len(batch), device=columns.device),
-            columns=columns,
-            levels=[*self._root.levels(), self._problem_level(), TreeLevel.over(self._suffixes, lengths, prefixes)],
+    def _decode(self) -> list[Seat]:
+        """Queue a step; returns the seats for which it is the last."""
+        for seat in self.scheduler.grow():
+            self._discard(seat)
+        self._close_nodes()
+        rows = self.scheduler.rows
+        if not rows:
+            return []
+        self._runner.decode(self.scheduler.drawn[:rows].copy())
+        return self.scheduler.advance()
+
+    def _admit(self) -> list[Seat]:
+        seats = self.scheduler.admit()
+        self._close_nodes()
+        if not seats:
+            return []
+        prompts = {seat.request.problem: seat.request.prompt for seat in seats if seat.opens}
+        self._runner.open(prompts)
+        self._node_tokens |= {problem: len(prompt) for problem, prompt in prompts.items()}
+        self._prefilled += sum(len(prompt) for prompt in prompts.values())
+        drawings = [self._begin(seat) for seat in seats]
+        self._runner.start([drawing.start() for drawing in drawings])
+        return seats
+
+    def _begin(self, seat: Seat) -> _Drawing:
+        key = sample_key(self._params.seed, seat.request.problem, seat.index)
+        stopper = Stopper(self._model.tokenizer.backend_tokenizer, self._params.stop)
+        drawing = self._drawings[seat.row] = _Drawing(seat, key, self._step, stopper)
+        self._prefixes[seat.row] = self._limits.root_tokens + len(seat.request.prompt)
+        return drawing
+
+    def _take_off(self, leaving: Sequence[Seat]) -> None:
+        rows = self.scheduler.rows
+        last = np.zeros(rows, np.bool_)
+        last[[seat.row for seat in leaving]] = True
+        counted = self.scheduler.drawn[:rows] > 0
+        output = self._runner.collect(rows)
+        self._flights.append(_Flight(self._step, output, self._drawings[:rows], counted, last))
+        self._step += 1
+        # A sample whose last token is on its way leaves its row at once.
+        for seat in leaving:
+            self.scheduler.finish(seat, seat.limit)
+            self._leave(seat)
+        self._close_nodes()
+
+    # -- reading
+
+    def _land(self, flight: _Flight) -> tuple[int, list[Sample]]:
+        """Read a step's tokens: (how many count, samples that ended with it)."""
+        tokens, logprobs = flight.output.read()
+        rows, line = len(tokens), flight.step % self._depth
+        self._tokens[line, :rows], self._logprobs[line, :rows] = tokens, logprobs
+        # Ids beyond the tokenizer end nothing.
+        ending = flight.counted & (flight.last | self._candidates[tokens * flight.counted])
+        samples = []
+        for row in np.flatnonzero(ending).tolist():
+            drawing = flight.drawings[row]
+            assert drawing is not None
+            sample = self._end(drawing, row, flight.step, last=bool(flight.last[row]))
+            if sample is not None:
+                samples.append(sample)
+                self._release(drawing, len(sample.token_ids))
+        self._close_nodes()
+        return int(flight.counted.sum()), samples
+
+    def _end(self, drawing: _Drawing, row: int, step: int, *, last: bool) -> Sample | None:
+        """The sample, if it ends with this step."""
+        lines = np.arange(drawing.begin, step + 1) % self._depth
+        tokens = self._tokens[lines, row].tolist()
+        ended = self._ending(drawing, tokens, last=last)
+        if ended is None:
+            return None
+        text, finish = ended
+        request = drawing.seat.request
+        self._finished[request.problem] = self._finished.get(request.problem, 0) + 1
+        return Sample(
+            problem=request.problem,
+            index=drawing.seat.index,
+            text=text,
+            token_ids=tuple(tokens),
+            logprob=float(self._logprobs[lines, row].sum(dtype=np.float64)),
+            finish=finish,
+            seed=drawing.key,
         )
-        tokens = self._tensor([running.tokens[-1] for running in batch])
-        return self._draw(self._tree.forward(tokens, step, step.slots), 0)
 
-    def _problem_level(self) -> TreeLevel:
-        # All slots up to the last open one: a closed slot in between costs a little work and no copy.
-        count = max(running.node for running in self._batch) + 1
-        return TreeLevel.over(
-            self._nodes,
-            self._node_lengths[:count],
-            [len(self._root.tokens)] * count,
-            grouping=Grouping.by_node([running.node for running in self._batch], count, self._model.device),
-        )
-
-    def _draw(self, logits: Tensor, first: int) -> list[Sample]:
-        """Draw a token for each running sample from place `first` on; take out those that end with it."""
-        drawing = self._batch[first:]
-        tokens, logprobs = self._sampler.draw(
-            logits,
-            self._tensor([running.key for running in drawing]),
-            self._tensor([len(running.tokens) for running in drawing]),
-            self._params,
-        )
-        self._counts["new"] += len(drawing)
-        finished: list[tuple[int, Sample]] = []
-        for place, (token, logprob) in enumerate(zip(tokens.tolist(), logprobs.tolist(), strict=True), first):
-            running = self._batch[place]
-            running.tokens.append(token)
-            running.logprob += logprob
-            ended = self._ending(running, token)
-            if ended is not None:
-                finished.append((place, _sample(running, *ended)))
-        for place, _ in reversed(finished):
-            self._remove(place)
-        return [sample for _, sample in finished]
-
-    # -- ending samples
-
-    def _ending(self, running: _Running, token: int) -> tuple[str, Finish] | None:
-        """(text, reason) when the sample ends with this token."""
-        if token in self._model.eos_ids:
-            return self._text(running.tokens), "eos"
-        before_stop = running.stopper.feed(token)
-        if before_stop is not None:
-            return before_stop, "stop"
-        if len(running.tokens) == running.max_tokens:
-            return self._text(running.tokens), "length"
-        return None
+    def _ending(self, drawing: _Drawing, tokens: list[int], *, last: bool) -> tuple[str, Finish] | None:
+        """(text, reason) when the sample ends with its last token here."""
+        if self._ends[tokens[-1]]:
+            return self._text(tokens), "eos"
+        for token in tokens[drawing.fed :] if self._params.stop else ():
+            before_stop = drawing.stopper.feed(token)
+            if before_stop is not None:
+                return before_stop, "stop"
+        drawing.fed = len(tokens)
+        return (self._text(tokens), "length") if last else None
 
     def _text(self, tokens: list[int]) -> str:
         return str(self._model.tokenizer.backend_tokenizer.decode(tokens, skip_special_tokens=True))
 
-    def _remove(self, place: int) -> None:
-        """Close the gap with the last sample of the batch: attention reads slots 0 .. batch-1."""
-        gone = self._batch[place]
-        last = self._batch.pop()
-        if last is not gone:
-            self._suffixes.move(len(self._batch), place, len(last.tokens))
-            self._batch[place] = last
-        self._scheduler.finish(gone.request.problem)
-        if not self._scheduler.is_open(gone.request.problem):
-            del self._node_logits[gone.node]
-            self._node_lengths[gone.node] = 0
+    def _release(self, drawing: _Drawing, tokens: int) -> None:
+        """The sample ended; what is still to be read of it does not count."""
+        seat = drawing.seat
+        self._ignore(drawing)
+        if self.scheduler.seats[seat.row] is seat:
+            self.scheduler.finish(seat, tokens)
+            self._leave(seat)
 
-    def _tensor(self, values: list[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self._model.device)
+    def _ignore(self, drawing: _Drawing) -> None:
+        row = drawing.seat.row
+        for flight in self._flights:
+            if row < len(flight.drawings) and flight.drawings[row] is drawing:
+                flight.counted[row] = False
 
+    # -- leaving
 
-def _sample(running: _Running, text: str, finish: Finish) -> Sample:
-    return Sample(
-        problem=running.request.problem,
-        index=running.index,
-        text=text,
-        token_ids=tuple(running.tokens),
-        logprob=running.logprob,
-        finish=finish,
-        seed=running.key,
-    )
+    def _discard(self, seat: Seat) -> None:
+        """The scheduler has dropped the sample before its end."""
+        drawing = self._drawings[seat.row]
+        assert drawing is not None
+        self._ignore(drawing)
+        self._leave(seat)
+
+    def _leave(self, seat: Seat) -> None:
+        """The scheduler has freed the seat's row."""
+        self._runner.leave(seat.row)
+        drawing, self._drawings[seat.row] = self._drawings[seat.row], None
+        self._prefixes[seat.row] = 0
+        assert drawing is not None and drawing.seat is seat
+
+    def _close_nodes(self) -> None:
+        for problem in self.scheduler.closed:
+            del self._node_tokens[problem]
+            self._runner.close(problem)
+        self.scheduler.closed.clear()
+
+    @property
+    def early_stops(self) -> dict[int, EarlyStop]:
+        """By problem that was solved before all its samples were drawn."""
+        return {problem: EarlyStop(self._finished.get(problem, 0), count) for problem, count in self._dropped.items()}
+
+    def _stop_solved(self) -> None:
+        for problem in self._solved():
+            if not self.scheduler.is_unfinished(problem):
+                continue
+            running, queued = self.scheduler.solve(problem)
+            for seat in running:
+                self._discard(seat)
+            self._close_nodes()
+            self._dropped[problem] = len(running) + queued
+
+    def _has_needless_gaps(self) -> bool:
+        """Whether moving samples into free rows below them makes a step smaller."""
+        scheduler, runner = self.scheduler, self._runner
+        if runner.dense:
+            return scheduler.running < scheduler.rows
+        # Waiting samples fill the gaps.
+        return not scheduler.waiting and runner.bucket(scheduler.running) < runner.bucket(scheduler.rows)
+
+    def _close_gaps(self) -> None:
+        moves = self.scheduler.gaps()
+        self._runner.move(moves)
+        for source, target in moves:
+            self.scheduler.move(source, target)
+            self._drawings[target], self._prefixes[target] = self._drawings[source], self._prefixes[source]
+            self._drawings[source], self._prefixes[source] = None, 0
+            self._tokens[:, target], self._logprobs[:, target] = self._tokens[:, source], self._logprobs[:, source]
+
+    def _stats(self, new: int, batch: int) -> StepStats:
+        prefilled, self._prefilled = self._prefilled, 0
+        own = int(np.maximum(self.scheduler.drawn - 1, 0).sum())
+        return StepStats(
+            new_tokens=new,
+            prefill_tokens=prefilled,
+            batch=batch,
+            kv_tokens=self._limits.root_tokens + sum(self._node_tokens.values()) + own,
+            path_tokens=int(self._prefixes.sum()) + own,
+            kv_budget=self._limits.kv_tokens,
+            waiting=self.scheduler.waiting,
+        )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
@@ -34,3 +37,21 @@ class Stopper:
         self._text += piece
         found = [at for text in self._stop if (at := self._text.find(text, begin)) >= 0]
         return self._text[: min(found)] if found else None
+
+
+def completes_stop(tokenizer: Any, stop: Sequence[str], vocabulary: int) -> NDArray[np.bool_]:
+    """By token id: whether the token may be the one that completes a stop string; most cannot.
+
+    It must contain the last character of one, or a part of a character. tokenizer: transformers' fast one.
+    """
+    may = np.zeros(vocabulary, np.bool_)
+    if not stop:
+        return may
+    ends = {text[-1] for text in stop} | {"\ufffd"}
+    core = tokenizer.backend_tokenizer
+    # After another token: some decoders drop the space before the first one.
+    before = next(i for i in range(core.get_vocab_size()) if core.decode([i], skip_special_tokens=True).isalnum())
+    skipped = len(core.decode([before]))
+    texts = core.decode_batch([[before, i] for i in range(min(vocabulary, core.get_vocab_size()))])
+    may[: len(texts)] = [not ends.isdisjoint(text[skipped:]) for text in texts]
+    return may
