@@ -224,6 +224,8 @@ def _result(running: Running) -> Result:
         raise SandboxError(f"the sandbox was not up after {_STARTING:g} s")
     elif running.ending == "exited" and running.level == Level.ISOLATED:
         raise SandboxError("the sandbox ended without saying how its program did")
+    if code == -signal.SIGXCPU and running.ending in {"exited", "stopped"}:
+        running.ending = "timeout"
     return Result(running.ending, code, stdout, stderr, seconds, running.level)
 
 
@@ -249,6 +251,7 @@ def _rest(running: Running, pipe: IO[bytes] | None) -> bytes:
 def _config(task: Task, level: Level, user: int) -> Config:
     isolated = level == Level.ISOLATED
     limits = task.limits
+    cpu = limits.cpu if limits.cpu is not None else math.ceil(limits.seconds) + 1
     shown, links = view(task.read)
     return {
         "level": int(level),
@@ -271,17 +274,26 @@ def _config(task: Task, level: Level, user: int) -> Config:
         "disk": limits.disk,
         "forking": limits.processes > 1,
         "limits": [
-            (resource.RLIMIT_CPU, math.ceil(limits.seconds) + 1),
-            (resource.RLIMIT_AS, limits.memory),
-            (resource.RLIMIT_STACK, _STACK),
-            (resource.RLIMIT_FSIZE, limits.disk),
-            (resource.RLIMIT_NOFILE, _DESCRIPTORS),
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_MEMLOCK, 0),
-            (resource.RLIMIT_MSGQUEUE, 0),
-            (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
-            # Counted by user and user namespace: a confined program of an ordinary user shares its worker's count.
-            (resource.RLIMIT_NPROC, limits.processes + _THREADS + (0 if isolated or user else _own_threads())),
+            # SIGXCPU at the limit, so that it can be told from a program that was killed; SIGKILL soon after.
+            (resource.RLIMIT_CPU, cpu, cpu + 1),
+            *(
+                (kind, value, value)
+                for kind, value in (
+                    (resource.RLIMIT_AS, limits.memory),
+                    (resource.RLIMIT_STACK, _STACK),
+                    (resource.RLIMIT_FSIZE, limits.disk),
+                    (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+                    (resource.RLIMIT_CORE, 0),
+                    (resource.RLIMIT_MEMLOCK, 0),
+                    (resource.RLIMIT_MSGQUEUE, 0),
+                    (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
+                    # Counted by user and user namespace: a confined program of an ordinary user shares its worker's.
+                    (
+                        resource.RLIMIT_NPROC,
+                        limits.processes + _THREADS + (0 if isolated or user else _own_threads()),
+                    ),
+                )
+            ),
         ],
     }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.sandbox.process import python
-from engine.sandbox.types import MIB, Task
+from engine.sandbox.types import MIB, Limits, Task
 from engine.sandbox.view import PYTHON
 from engine.verification.codestdio import describe_end
 from engine.verification.extraction import fenced_block
@@ -154,7 +154,7 @@ def _task(patch: str, checks: Any, repository: Path, environment: Path | None, b
         files={".gitconfig": _GIT_CONFIGURATION},
         read=(repository, *([environment] if environment else [])),
         env={"PYTHONDONTWRITEBYTECODE": "1"},
-        limits=bench.limits(
+        limits=Limits(
             seconds=max(_SECONDS, bench.settings.seconds),
             memory=max(_MEMORY_MB, bench.settings.memory_mb) * MIB,
             disk=_DISK,

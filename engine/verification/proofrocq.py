@@ -61,8 +61,9 @@ class RocqVerifier:
             return Verdict("wrong", reason=f"Rejected: {problem}.")
         statement = statement_only(statement)
         source = f"{_TACTICS}\n{statement}\nProof.\n{script}\nQed.\nPrint Assumptions {theorem}.\n"
+        seconds = max(_SECONDS, bench.settings.seconds)
         limits = bench.limits(
-            seconds=max(_SECONDS, bench.settings.seconds),
+            seconds,
             memory=max(_MEMORY_MB, bench.settings.memory_mb) * MIB,
             processes=4,  # psatz starts a solver
         )
@@ -71,7 +72,7 @@ class RocqVerifier:
         )
         level = result.level.label
         if result.ending == "timeout":
-            return Verdict("timeout", reason=f"Not checked after {limits.seconds:g} s.", level=level)
+            return Verdict("timeout", reason=f"Not checked after {seconds:g} s.", level=level)
         if not result.ok:
             line, complaint = _complaint(result.stderr.decode("utf-8", "replace"))
             # An anomaly is coqc's own failure, and what fails inside the statement is not the model's.

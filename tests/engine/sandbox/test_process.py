@@ -73,6 +73,11 @@ def test_signs_of_life_come_while_it_runs(level: Level) -> None:
     assert len(beats) >= 3
 
 
+def test_computing_is_limited_apart_from_the_clock(level: Level) -> None:
+    result = run(Task(python("-c", "while True: pass"), limits=Limits(seconds=30, cpu=1)), level)
+    assert (result.ending, result.ok) == ("timeout", False)
+
+
 def test_a_home_to_write_in_where_the_level_has_one(level: Level) -> None:
     if level < Level.ISOLATED:
         pytest.skip("needs namespaces")
