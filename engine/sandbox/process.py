@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 from engine.sandbox.namespaces import HOME
 from engine.sandbox.types import MIB, Config, Ending, Level, Refused, Result, SandboxError, Task
-from engine.sandbox.view import PYTHON, grants, view
+from engine.sandbox.view import PROGRAMS, PYTHON, grants, view
 
 _ROOT = str(Path(__file__).resolve().parent.parent.parent)
 _LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from engine.sandbox.launcher import main; main()"
@@ -69,8 +69,9 @@ class Running:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
-        with contextlib.suppress(OSError):
+        if self.status >= 0:
             os.close(self.status)
+            self.status = -1
 
     def end(self) -> None:
         """End all of its processes; what they wrote can still be read."""
@@ -140,6 +141,10 @@ def wait(running: Sequence[Running], alive: Alive | None = None) -> list[Result]
             for each in running:
                 _listen(selector, each)
             _follow(selector, leader, pidfd, watched, alive or _nothing)
+    except BaseException:  # ``alive`` may raise
+        for each in running:
+            each.kill()
+        raise
     finally:
         os.close(pidfd)
         for each in running:
@@ -259,7 +264,7 @@ def _config(task: Task, level: Level, user: int) -> Config:
         "user": user,
         "argv": list(task.argv),
         "env": {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": PROGRAMS,
             "HOME": HOME if isolated else "/nonexistent",
             "TMPDIR": HOME if isolated else "/nonexistent",
             "LANG": "C.UTF-8",

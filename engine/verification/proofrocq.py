@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.sandbox.types import MIB, Task
+from engine.sandbox.view import PROGRAMS
 from engine.verification.extraction import fenced_block
 from engine.verification.prooftext import first_word_among, without_comments, words
 from engine.verification.types import Bench, Gold, Unfit, Verdict, needed
@@ -90,7 +91,7 @@ class RocqVerifier:
 @cache
 def coqc() -> str:
     """The compiler's path. Raises Unfit where it is not installed."""
-    found = shutil.which("coqc", path="/usr/local/bin:/usr/bin:/bin")
+    found = shutil.which("coqc", path=PROGRAMS)
     if found is None:
         raise Unfit("coqc is not installed on this worker: apt-get install coq, or use a worker that has it.")
     return found

@@ -132,6 +132,17 @@ def test_many_runs_leave_no_descriptors(level: Level) -> None:
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
+def test_a_caller_that_gives_up_leaves_nothing(level: Level) -> None:
+    def give_up() -> None:
+        raise KeyboardInterrupt
+
+    mark = f"mark-{secrets.token_hex(8)}"
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(KeyboardInterrupt):
+        run(Task(python("-c", "import time; time.sleep(600)", mark)), level, give_up)
+    assert (left_over(mark), len(os.listdir("/proc/self/fd"))) == ([], before)  # noqa: PTH208
+
+
 def test_a_killed_launcher_takes_the_program_along(level: Level) -> None:
     mark = f"mark-{secrets.token_hex(8)}"
     running = start(Task(python("-c", "import time; print(1, flush=True); time.sleep(600)", mark)), level)
