@@ -118,12 +118,13 @@ def _drop_privileges(user: int) -> None:
     syscalls.prctl("not dumpable", syscalls.PR_SET_DUMPABLE, 0)
 
 
-def _limit(limits: list[tuple[int, int]]) -> None:
+def _limit(limits: list[tuple[int, int, int]]) -> None:
     """Lower each limit; never above what the operator already set."""
-    for kind, value in limits:
-        _, hard = resource.getrlimit(kind)
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+    for kind, soft, hard in limits:
+        _, most = resource.getrlimit(kind)
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _die_with_parent() -> None:

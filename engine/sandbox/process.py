@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 from engine.sandbox.namespaces import HOME
 from engine.sandbox.types import MIB, Config, Ending, Level, Refused, Result, SandboxError, Task
-from engine.sandbox.view import PYTHON, grants, view
+from engine.sandbox.view import PROGRAMS, PYTHON, grants, view
 
 _ROOT = str(Path(__file__).resolve().parent.parent.parent)
 _LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from engine.sandbox.launcher import main; main()"
@@ -69,8 +69,9 @@ class Running:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
-        with contextlib.suppress(OSError):
+        if self.status >= 0:
             os.close(self.status)
+            self.status = -1
 
     def end(self) -> None:
         """End all of its processes; what they wrote can still be read."""
@@ -140,6 +141,10 @@ def wait(running: Sequence[Running], alive: Alive | None = None) -> list[Result]
             for each in running:
                 _listen(selector, each)
             _follow(selector, leader, pidfd, watched, alive or _nothing)
+    except BaseException:  # ``alive`` may raise
+        for each in running:
+            each.kill()
+        raise
     finally:
         os.close(pidfd)
         for each in running:
@@ -224,6 +229,8 @@ def _result(running: Running) -> Result:
         raise SandboxError(f"the sandbox was not up after {_STARTING:g} s")
     elif running.ending == "exited" and running.level == Level.ISOLATED:
         raise SandboxError("the sandbox ended without saying how its program did")
+    if code == -signal.SIGXCPU and running.ending in {"exited", "stopped"}:
+        running.ending = "timeout"
     return Result(running.ending, code, stdout, stderr, seconds, running.level)
 
 
@@ -249,6 +256,7 @@ def _rest(running: Running, pipe: IO[bytes] | None) -> bytes:
 def _config(task: Task, level: Level, user: int) -> Config:
     isolated = level == Level.ISOLATED
     limits = task.limits
+    cpu = limits.cpu if limits.cpu is not None else math.ceil(limits.seconds) + 1
     shown, links = view(task.read)
     return {
         "level": int(level),
@@ -256,7 +264,7 @@ def _config(task: Task, level: Level, user: int) -> Config:
         "user": user,
         "argv": list(task.argv),
         "env": {
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": PROGRAMS,
             "HOME": HOME if isolated else "/nonexistent",
             "TMPDIR": HOME if isolated else "/nonexistent",
             "LANG": "C.UTF-8",
@@ -271,17 +279,26 @@ def _config(task: Task, level: Level, user: int) -> Config:
         "disk": limits.disk,
         "forking": limits.processes > 1,
         "limits": [
-            (resource.RLIMIT_CPU, math.ceil(limits.seconds) + 1),
-            (resource.RLIMIT_AS, limits.memory),
-            (resource.RLIMIT_STACK, _STACK),
-            (resource.RLIMIT_FSIZE, limits.disk),
-            (resource.RLIMIT_NOFILE, _DESCRIPTORS),
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_MEMLOCK, 0),
-            (resource.RLIMIT_MSGQUEUE, 0),
-            (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
-            # Counted by user and user namespace: a confined program of an ordinary user shares its worker's count.
-            (resource.RLIMIT_NPROC, limits.processes + _THREADS + (0 if isolated or user else _own_threads())),
+            # SIGXCPU at the limit, so that it can be told from a program that was killed; SIGKILL soon after.
+            (resource.RLIMIT_CPU, cpu, cpu + 1),
+            *(
+                (kind, value, value)
+                for kind, value in (
+                    (resource.RLIMIT_AS, limits.memory),
+                    (resource.RLIMIT_STACK, _STACK),
+                    (resource.RLIMIT_FSIZE, limits.disk),
+                    (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+                    (resource.RLIMIT_CORE, 0),
+                    (resource.RLIMIT_MEMLOCK, 0),
+                    (resource.RLIMIT_MSGQUEUE, 0),
+                    (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
+                    # Counted by user and user namespace: a confined program of an ordinary user shares its worker's.
+                    (
+                        resource.RLIMIT_NPROC,
+                        limits.processes + _THREADS + (0 if isolated or user else _own_threads()),
+                    ),
+                )
+            ),
         ],
     }
 

@@ -42,6 +42,7 @@ class Limits:
     """What a program may use. Exceeding any of them ends it."""
 
     seconds: float = 10.0  # wall clock
+    cpu: int | None = None  # whole seconds of computing, for each process; None: as long as the wall clock runs
     memory: int = 1024 * MIB  # bytes of address space for each process, and of resident memory for all together
     output: int = MIB  # bytes of stdout, and as many of stderr
     disk: int = 64 * MIB  # bytes in its home, which only an isolated program has
@@ -102,4 +103,4 @@ class Config(TypedDict):
     files: dict[str, bytes]
     disk: int
     forking: bool
-    limits: list[tuple[int, int]]
+    limits: list[tuple[int, int, int]]  # resource, soft, hard

@@ -13,6 +13,7 @@ _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cach
 _NULL = ("/dev/null", "/dev/zero", "/dev/full")
 _RANDOM = ("/dev/random", "/dev/urandom")
 
+PROGRAMS = "/usr/local/bin:/usr/bin:/bin"  # the PATH inside
 PYTHON = os.path.realpath(sys.executable)  # not the virtual environment's link, whose packages are out of view
 
 

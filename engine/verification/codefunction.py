@@ -51,8 +51,9 @@ class FunctionVerifier:
             for descriptor in (calls_out, calls_in, replies_out, replies_in):
                 os.close(descriptor)
         judged, ran = wait([judge, solution], bench.alive)
-        if judged.ending == "timeout":
-            return Verdict("timeout", reason=f"The tests were not done after {limits.seconds:g} s.", level=level.label)
+        if "timeout" in {judged.ending, ran.ending}:
+            seconds = bench.settings.seconds
+            return Verdict("timeout", reason=f"The tests were not done after {seconds:g} s.", level=level.label)
         if ran.ending in {"output", "memory"}:
             return Verdict("wrong", reason=f"The program was stopped: {describe_end(ran)}", level=level.label)
         try:

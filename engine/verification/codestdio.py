@@ -49,15 +49,16 @@ class StdioVerifier:
         if not program.strip():
             return Verdict("wrong", reason="There is no program in the text.", level=level)
         longest = max(len(test["output"]) for test in tests)
+        seconds = gold.checks.get("seconds") or bench.settings.seconds
         limits = bench.limits(
-            seconds=gold.checks.get("seconds") or bench.settings.seconds,
+            seconds,
             output=max(MIB, 8 * longest),  # bytes, for characters of up to four and some white space
         )
         for number, test in enumerate(tests, start=1):
             result = bench.run(Task(_RUN, stdin=test["input"].encode(), payload=program, limits=limits))
             passed = f"passed {number - 1} of {len(tests)} tests"
             if result.ending == "timeout":
-                reason = f"Test {number} was not done after {limits.seconds:g} s."
+                reason = f"Test {number} was not done after {seconds:g} s."
                 return Verdict("timeout", passed, reason=reason, level=level)
             printed = result.stdout.decode("utf-8", "replace")
             if not result.ok:

@@ -66,7 +66,7 @@ class CustomVerifier:
         result = bench.run(task)
         level = result.level.label
         if result.ending == "timeout":
-            return Verdict("timeout", reason=f"No answer within {task.limits.seconds:g} s.", level=level)
+            return Verdict("timeout", reason=f"No answer within {bench.settings.seconds:g} s.", level=level)
         if not result.ok:
             return Verdict("error", reason=f"The verifier failed: {describe_end(result)}", level=level)
         try:

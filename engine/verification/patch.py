@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.sandbox.process import python
-from engine.sandbox.types import MIB, Task
-from engine.sandbox.view import PYTHON
+from engine.sandbox.types import MIB, Limits, Task
+from engine.sandbox.view import PROGRAMS, PYTHON
 from engine.verification.codestdio import describe_end
 from engine.verification.extraction import fenced_block
 from engine.verification.inside import suite
@@ -127,6 +128,8 @@ def vote(verdicts: list[Verdict]) -> Verdict:
 
 def _places(repo: str, repositories: str) -> tuple[Path, Path | None]:
     """(the repository, its virtual environment or None). Raises Unfit."""
+    if shutil.which("git", path=PROGRAMS) is None:
+        raise Unfit("git is not installed on this worker: apt-get install git, or use a worker that has it.")
     if not repositories:
         raise Unfit("This worker has no repositories: the operator sets CANOPY_REPOSITORIES.")
     repository = Path(repositories).resolve() / repo.replace("/", "__")
@@ -154,7 +157,7 @@ def _task(patch: str, checks: Any, repository: Path, environment: Path | None, b
         files={".gitconfig": _GIT_CONFIGURATION},
         read=(repository, *([environment] if environment else [])),
         env={"PYTHONDONTWRITEBYTECODE": "1"},
-        limits=bench.limits(
+        limits=Limits(
             seconds=max(_SECONDS, bench.settings.seconds),
             memory=max(_MEMORY_MB, bench.settings.memory_mb) * MIB,
             disk=_DISK,

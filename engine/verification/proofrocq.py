@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from engine.sandbox.types import MIB, Task
+from engine.sandbox.view import PROGRAMS
 from engine.verification.extraction import fenced_block
 from engine.verification.prooftext import first_word_among, without_comments, words
 from engine.verification.types import Bench, Gold, Unfit, Verdict, needed
@@ -61,8 +62,9 @@ class RocqVerifier:
             return Verdict("wrong", reason=f"Rejected: {problem}.")
         statement = statement_only(statement)
         source = f"{_TACTICS}\n{statement}\nProof.\n{script}\nQed.\nPrint Assumptions {theorem}.\n"
+        seconds = max(_SECONDS, bench.settings.seconds)
         limits = bench.limits(
-            seconds=max(_SECONDS, bench.settings.seconds),
+            seconds,
             memory=max(_MEMORY_MB, bench.settings.memory_mb) * MIB,
             processes=4,  # psatz starts a solver
         )
@@ -71,7 +73,7 @@ class RocqVerifier:
         )
         level = result.level.label
         if result.ending == "timeout":
-            return Verdict("timeout", reason=f"Not checked after {limits.seconds:g} s.", level=level)
+            return Verdict("timeout", reason=f"Not checked after {seconds:g} s.", level=level)
         if not result.ok:
             line, complaint = _complaint(result.stderr.decode("utf-8", "replace"))
             # An anomaly is coqc's own failure, and what fails inside the statement is not the model's.
@@ -89,7 +91,7 @@ class RocqVerifier:
 @cache
 def coqc() -> str:
     """The compiler's path. Raises Unfit where it is not installed."""
-    found = shutil.which("coqc", path="/usr/local/bin:/usr/bin:/bin")
+    found = shutil.which("coqc", path=PROGRAMS)
     if found is None:
         raise Unfit("coqc is not installed on this worker: apt-get install coq, or use a worker that has it.")
     return found

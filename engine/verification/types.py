@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -13,6 +14,7 @@ from engine.verification.settings import Settings
 
 Outcome = Literal["correct", "wrong", "error", "timeout"]
 
+_PATIENCE = 3
 MAX_SHOWN = 200  # characters of an answer, a canonical form or a reason that are kept
 
 
@@ -78,9 +80,15 @@ class Bench:
         """Run a program in the sandbox. Raises Refused and SandboxError."""
         return run(task, self.level, self.alive)
 
-    def limits(self, **changes: Any) -> Limits:
-        """The experiment's limits for one program."""
-        values: dict[str, Any] = {"seconds": self.settings.seconds, "memory": self.settings.memory_mb * MIB}
+    def limits(self, seconds: float | None = None, **changes: Any) -> Limits:
+        """The experiment's limits for one program: ``seconds`` of computing, and three times as many by the clock, so
+        that a machine that is busy with other things does not turn right programs into late ones."""
+        allowed = seconds if seconds is not None else self.settings.seconds
+        values: dict[str, Any] = {
+            "seconds": _PATIENCE * allowed,
+            "cpu": math.ceil(allowed),
+            "memory": self.settings.memory_mb * MIB,
+        }
         return Limits(**values | changes)
 
 

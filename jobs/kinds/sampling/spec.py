@@ -224,7 +224,7 @@ class SamplingSpec(BaseModel):
         ge=0.1,
         le=600,
         title="Time limit",
-        description="For one test, one proof or one call, where the problem sets none. Later is a timeout, not wrong.",
+        description="Of computing, for one test, proof or call, unless the problem sets one. Later is no wrong answer.",
         json_schema_extra={"section": "Grading", "unit": "seconds", "step": 0.1},
     )
     grade_memory: int = Field(

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -386,7 +386,7 @@ def strike(target: Victim, attack: Attack, level: Level) -> str:
     task = Task(
         python("-c", f"{PRELUDE}\n{attack.source}", mark),
         payload=json.dumps(target.facts).encode(),
-        limits=Limits(attack.seconds, LIMITS.memory, LIMITS.output, LIMITS.disk, attack.processes),
+        limits=replace(LIMITS, seconds=attack.seconds, processes=attack.processes),
     )
     return target.wounds(run(task, level), attack, mark)
 

@@ -73,6 +73,11 @@ def test_signs_of_life_come_while_it_runs(level: Level) -> None:
     assert len(beats) >= 3
 
 
+def test_computing_is_limited_apart_from_the_clock(level: Level) -> None:
+    result = run(Task(python("-c", "while True: pass"), limits=Limits(seconds=30, cpu=1)), level)
+    assert (result.ending, result.ok) == ("timeout", False)
+
+
 def test_a_home_to_write_in_where_the_level_has_one(level: Level) -> None:
     if level < Level.ISOLATED:
         pytest.skip("needs namespaces")
@@ -125,6 +130,17 @@ def test_many_runs_leave_no_descriptors(level: Level) -> None:
     for _ in range(3):
         run(Task(python("-c", "pass")), level)
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_caller_that_gives_up_leaves_nothing(level: Level) -> None:
+    def give_up() -> None:
+        raise KeyboardInterrupt
+
+    mark = f"mark-{secrets.token_hex(8)}"
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    with pytest.raises(KeyboardInterrupt):
+        run(Task(python("-c", "import time; time.sleep(600)", mark)), level, give_up)
+    assert (left_over(mark), len(os.listdir("/proc/self/fd"))) == ([], before)  # noqa: PTH208
 
 
 def test_a_killed_launcher_takes_the_program_along(level: Level) -> None:

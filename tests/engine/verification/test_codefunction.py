@@ -23,7 +23,8 @@ ADD = Gold(
     checks={
         "prompt": "from typing import List\n\n\ndef one():\n    return 1\n\n\ndef add(a, b):\n    '''Sum.'''\n",
         "entry_point": "add",
-        "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate('a', 'b') == 'ab'\n"
+        "test": "def check(candidate):\n    print('noise')\n    assert candidate(1, 2) == 3\n"
+        "    assert candidate('a', 'b') == 'ab'\n"
         "    assert candidate(candidate(1, 2), one()) == 4\n",
     }
 )

@@ -77,8 +77,13 @@ def test_a_test_cannot_learn_from_the_one_before() -> None:
 
 def test_the_problems_own_time_limit_counts() -> None:
     patient = Gold(checks={**DOUBLE.checks, "seconds": 0.2})
-    verdict = grade("import time; time.sleep(0.5); print(2 * int(input()))", patient)
+    verdict = grade("import time; time.sleep(5); print(2 * int(input()))", patient)
     assert (verdict.outcome, "0.2 s" in verdict.reason) == ("timeout", True)
+
+
+def test_computing_counts_not_waiting_for_a_busy_machine() -> None:
+    verdict = grade("import time; time.sleep(1.3); print(2 * int(input()))")
+    assert verdict.outcome == "correct"  # with a limit of one second
 
 
 def test_a_problem_without_tests_is_an_error_not_a_wrong_answer() -> None:
