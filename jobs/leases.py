@@ -166,7 +166,7 @@ def _leave(shard: Shard, to: str, seq: int, **fields: Any) -> None:
 def _end_attempt(shard: Shard, seq: int, reason: str, log_tail: str, *, final: bool = False) -> None:
     given_up = final or shard.attempt >= settings.MAX_ATTEMPTS
     outcome = "another would fail too" if final else "no attempt is left" if given_up else "it is queued again"
-    text = f"{shard}, attempt {shard.attempt} of {settings.MAX_ATTEMPTS}, failed: {reason}; {outcome}."
+    text = f"{shard}, attempt {shard.attempt} of {settings.MAX_ATTEMPTS}, failed: {reason.rstrip('.')}; {outcome}."
     logbook.write(shard.experiment_id, seq, [logbook.Line(text, "error" if given_up else "warning")], shard.pk)
     _leave(
         shard,

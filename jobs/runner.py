@@ -106,7 +106,8 @@ class Runner:
             module.run(request["stage"], request["job"], context)
         except Exception as error:
             final = bool(getattr(error, "is_final", False))  # it would fail again in the same way
-            context.send("failed", reason=describe(error), trace=traceback.format_exc(), final=final)
+            trace = "" if final else traceback.format_exc()  # the sentence says it all
+            context.send("failed", reason=describe(error), trace=trace, final=final)
         else:
             context.send("stopped" if context.stop.is_set() else "done")
         finally:

@@ -1,7 +1,7 @@
 """Pictures for the docs, of a running Canopy: python docs/img/shoot.py ADDRESS E-MAIL PASSWORD STATE
 
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
-STATE "running" takes the live page alone, "finished" also list, form and samples; "analysis" takes the experiment's
+STATE "running" takes the live page alone, "finished" also list, forms and samples; "analysis" takes the experiment's
 Analysis tab and the four oldest experiments of its team side by side.
 """
 
@@ -66,6 +66,8 @@ def main(address: str, email: str, password: str, state: str) -> None:
                     shoot(page, f"{address}samples/", "samples", f"{device}-{theme}")
                     shoot(page, site, "list", f"{device}-{theme}")
                     shoot(page, f"{site}{form}", "new", f"{device}-{theme}", whole=True)
+                    importing = str(form).replace("/new/sampling/", "/import/")
+                    shoot(page, f"{site}{importing}", "import", f"{device}-{theme}", whole=True)
                 context.close()
         browser.close()
 

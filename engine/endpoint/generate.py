@@ -32,7 +32,7 @@ class HostedSample:
     problem: int
     index: int
     text: str
-    tokens: int
+    tokens: int | None
     logprob: float | None
     finish: str
     seed: int

@@ -59,6 +59,7 @@ class Params:
     max_tokens: int
     stop: tuple[str, ...]
     seed: int
+    min_p: float = 0.0
 
     def body(self, n: int, seed: int, *, chat: bool) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -71,17 +72,17 @@ class Params:
         }
         if self.stop:
             body["stop"] = list(self.stop)
-        if self.top_k:
-            body["top_k"] = self.top_k  # no part of the protocol; vLLM and others know it
+        # No part of the protocol; vLLM and others know them. Never left out silently: they change what is drawn.
+        body |= {name: value for name, value in (("top_k", self.top_k), ("min_p", self.min_p)) if value}
         return body
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer. ``logprob``: the sum over its tokens in nats, None when the server does not tell."""
+    """One answer. ``logprob``: the sum over its tokens in nats. None: the server does not tell."""
 
     text: str
-    tokens: int
+    tokens: int | None
     logprob: float | None
     finish: str
 
@@ -105,6 +106,7 @@ def read_answer(body: Any) -> Answer:
     usage = body.get("usage") if isinstance(body.get("usage"), Mapping) else {}
     assert isinstance(usage, Mapping)
     total, count = _count(usage.get("completion_tokens")), len(body["choices"])
+    is_counted = "completion_tokens" in usage
     choices = []
     for place, choice in enumerate(body["choices"]):
         if not isinstance(choice, Mapping):
@@ -114,7 +116,7 @@ def read_answer(body: Any) -> Answer:
         choices.append(
             Choice(
                 text=_text(choice),
-                tokens=len(logprobs) if logprobs is not None else share,
+                tokens=len(logprobs) if logprobs is not None else share if is_counted else None,
                 logprob=math.fsum(logprobs) if logprobs is not None else None,
                 finish=_finish(choice.get("finish_reason")),
             )

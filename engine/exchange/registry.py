@@ -24,7 +24,7 @@ class Format:
 FORMATS = {
     one.name: one
     for one in (
-        Format("inspect", "Inspect log (.eval)", inspect_log.detect, inspect_log.read),
+        Format("inspect", "Inspect log (.eval, .json)", inspect_log.detect, inspect_log.read),
         Format("canopy", "Canopy samples.jsonl", canopy.detect, canopy.read),
         Format("lm-eval", "lm-eval samples (JSONL)", lm_eval.detect, lm_eval.read),
         Format("evalplus", "EvalPlus or HumanEval results (JSON, JSONL)", evalplus.detect, evalplus.read),

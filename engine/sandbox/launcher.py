@@ -59,16 +59,19 @@ def _isolate(config: Config, status: int, payload: int) -> None:
         os.close(status)
         os.waitpid(init, 0)
         os._exit(0)
+    # Python's own handler; without any, init cannot be reached by signals from inside.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _die_with_parent()
     machine = os.uname().machine
     namespaces.build_root(config, machine)
-    os.write(status, b"ready\n")
     program = os.fork()
     if not program:
         os.setsid()
         _become(config, payload)
     os.close(payload)
     _drop_privileges(user)
+    _die_with_parent()  # changing the user had cleared it
+    os.write(status, b"ready\n")  # fails when the worker died meanwhile
     ended = 0
     while ended != program:
         ended, how = os.wait()
@@ -85,6 +88,8 @@ def _become(config: Config, payload: int) -> None:
     _drop_privileges(config["user"])
     if not isolated:
         _die_with_parent()  # changing the user had cleared it
+        if os.getppid() != config["parent"]:
+            os._exit(1)
     _limit(config["limits"])
     syscalls.prctl("no new privileges", syscalls.PR_SET_NO_NEW_PRIVS, 1)
     abi = landlock.abi_version()

@@ -9,6 +9,7 @@ import math
 import os
 import resource
 import secrets
+import select
 import selectors
 import signal
 import subprocess
@@ -73,18 +74,30 @@ class Running:
 
     def end(self) -> None:
         """End all of its processes; what they wrote can still be read."""
-        if self.level == Level.ISOLATED and self.process.poll() is None:
+        if self.process.poll() is not None:
+            return
+        if self.level == Level.ISOLATED:
             self.process.terminate()  # the launcher ends the namespace and then itself
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GOODBYE)
-        if self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self._await_end(_GOODBYE)
+        # Before it is waited for, so that the group's number is still ours: a launcher that was ended while it started
+        # may have left init behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _await_end(self, seconds: float) -> None:
+        pidfd = os.pidfd_open(self.process.pid)
+        try:
+            select.select([pidfd], [], [], seconds)
+        finally:
+            os.close(pidfd)
 
 
-def start(task: Task, level: Level, stdin: int | None = None, stdout: int | None = None) -> Running:
-    """Start a program; ``stdin`` and ``stdout`` are descriptors that replace the task's own input and our capture."""
+def start(
+    task: Task, level: Level, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None
+) -> Running:
+    """Start a program; the descriptors replace the task's own input and our capture of its outputs. It ends with the
+    calling thread at the latest, because that is whose death the kernel tells it."""
     if level < task.needs:
         raise Refused(
             f"This program needs the sandbox level {task.needs.label}, and this worker reaches {level.label}: "
@@ -101,7 +114,7 @@ def start(task: Task, level: Level, stdin: int | None = None, stdout: int | None
             [*python("-c", _LAUNCH), _ROOT, str(config), str(status_in), str(payload)],
             stdin=source,
             stdout=subprocess.PIPE if stdout is None else stdout,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.PIPE if stderr is None else stderr,
             env={},
             cwd="/",
             pass_fds=(config, status_in, payload),
@@ -266,6 +279,7 @@ def _config(task: Task, level: Level, user: int) -> Config:
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_MEMLOCK, 0),
             (resource.RLIMIT_MSGQUEUE, 0),
+            (resource.RLIMIT_SIGPENDING, 1024),  # timers count too
             # Counted by user and user namespace: a confined program of an ordinary user shares its worker's count.
             (resource.RLIMIT_NPROC, limits.processes + _THREADS + (0 if isolated or user else _own_threads())),
         ],

@@ -66,8 +66,10 @@ _O_CHANGING = 0o1 | 0o2 | 0o100 | 0o1000 | 0o20000000  # WRONLY, RDWR, CREAT, TR
 _AF_UNIX = 1
 # isatty, window size, bytes waiting, close-on-exec, non-blocking; not TIOCSTI, not FIOSETOWN
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5450, 0x5451, 0x5421)
-_F_SETSIG, _F_SETOWN, _F_SETOWN_EX = 10, 8, 15  # would send SIGIO to any process of the same user
-_PRCTLS = (1, 3, 15, 16, 0x53564D41)  # parent-death signal, get dumpable, set and get name, name a memory area
+# Owners and signals would send SIGIO to any process of the same user, leases would hold up who opens a file of his.
+_FCNTLS_REFUSED = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
+# Get dumpable, set and get name, name a memory area. Not the parent-death signal: it must not be taken back.
+_PRCTLS = (3, 15, 16, 0x53564D41)
 
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, operand
 
@@ -121,7 +123,7 @@ def _checks(writing: bool, forking: bool, signalling: bool) -> dict[str, list[In
         "clone3": [(_RETURN, 0, 0, _ERROR | _ENOSYS)],
         "socketpair": _one_of(0, (_AF_UNIX,)),  # both ends stay here; asyncio needs one
         "ioctl": _one_of(1, _IOCTLS, otherwise=_ENOTTY),
-        "fcntl": _none_of(1, (_F_SETSIG, _F_SETOWN, _F_SETOWN_EX)),
+        "fcntl": _none_of(1, _FCNTLS_REFUSED),
         "prctl": _one_of(0, _PRCTLS),
         "prlimit64": _one_of(0, (0,)),  # itself only
         "kill": signals,

@@ -1,6 +1,7 @@
 """The grader's child process: reads a JSON line, grades under limits, writes a JSON line. Ends when its input does.
 
-The parent's clock decides; the limits here hold even if the parent is gone: a hung child then dies by its CPU limit.
+It runs in the sandbox where there is one. The parent's clock decides; the limits here hold even if the parent is gone:
+a hung child then dies by its CPU limit.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def main() -> None:
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_CORE, 0)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
-        # Whatever a library prints must not end up among the answers.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # Whatever a library prints must not end up among the answers; standard error goes nowhere.
+        os.dup2(2, 1)
         import math_verify  # noqa: F401  slow: before "ready", so that it counts against no answer
 
         _write(answers, {"ready": True})

@@ -10,7 +10,7 @@ import re
 from decimal import Decimal, InvalidOperation
 
 from engine.sandbox.process import python
-from engine.sandbox.types import Result, Task
+from engine.sandbox.types import MIB, Result, Task
 from engine.verification.extraction import python_program
 from engine.verification.types import Bench, Gold, Verdict, needed
 
@@ -48,7 +48,11 @@ class StdioVerifier:
         level = bench.level.label
         if not program.strip():
             return Verdict("wrong", reason="There is no program in the text.", level=level)
-        limits = bench.limits(seconds=gold.checks.get("seconds") or bench.settings.seconds)
+        longest = max(len(test["output"]) for test in tests)
+        limits = bench.limits(
+            seconds=gold.checks.get("seconds") or bench.settings.seconds,
+            output=max(MIB, 8 * longest),  # bytes, for characters of up to four and some white space
+        )
         for number, test in enumerate(tests, start=1):
             result = bench.run(Task(_RUN, stdin=test["input"].encode(), payload=program, limits=limits))
             passed = f"passed {number - 1} of {len(tests)} tests"

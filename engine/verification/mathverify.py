@@ -18,12 +18,13 @@ from engine.verification.types import Bench, Gold, Verdict
 _TAIL = 4_000
 # An answer beyond this is no answer; sympy's time grows quickly with length.
 _LONGEST = 400
-_MARKED = re.compile(r"####\s*(.+)")
+# What follows must look like an answer: "#### Step 1" is a heading.
+_MARKED = re.compile(r"(?<!#)####[ \t]*((?:[-+$\\(\[{.\d]|[a-zA-Z](?![a-zA-Z])).*)")
 _BOLD_NUMBER = re.compile(r"\*\*\s*(\$?-?[\d.,]+)\s*\*\*")
 _PLAIN_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?\.?")
-# Numbers, operators and one-letter names around an equals sign, as in 3*x - y + 13 = 0.
+# Numbers, operators and one-letter names, with or without an equals sign, as in 3*x - y + 13 = 0.
 _SIDE = r"(?:[-+*/^().\d\s]|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z]))+"
-_BARE_EQUATION = re.compile(f"{_SIDE}={_SIDE}")
+_BARE = re.compile(f"{_SIDE}(={_SIDE})?")
 # math-verify rounds to six decimals, so numbers below this need a look of their own.
 _TINY = 1e-4
 
@@ -50,12 +51,15 @@ def _candidate(text: str) -> str:
 
     What follows the first ``####`` when the text has that marker, else the text's tail, where math-verify looks for
     boxed and last expressions. ``**73**`` is unwrapped: math-verify reads the stars as operators (its issue 76). A bare
-    equation is put between dollar signs: math-verify would take the 0 of ``x - 1 = 0`` for the answer (issue 60).
+    formula is put between dollar signs: math-verify would take the 0 of ``x - 1 = 0`` for the answer (issue 60).
     """
     if marked := _MARKED.search(text):
         text = marked.group(1)
+    boxed = text.rfind("\\boxed")
+    if 0 <= boxed < len(text) - _TAIL:  # a model that went on after its answer, until it was cut off
+        text = text[boxed : boxed + _TAIL]
     text = _BOLD_NUMBER.sub(r"\1", text[-_TAIL:]).strip()
-    return f"${text}$" if len(text) <= _LONGEST and _BARE_EQUATION.fullmatch(text) else text
+    return f"${text}$" if len(text) <= _LONGEST and _BARE.fullmatch(text) else text
 
 
 def _compare_numbers(candidate: str, gold: str) -> Verdict:
@@ -72,7 +76,8 @@ def _compare_symbolically(candidate: str, gold: str) -> Verdict:
         return Verdict("wrong", reason="No answer found in the text.")
     if len(shown) > _LONGEST:
         return Verdict("wrong", shown, reason=f"The answer is longer than {_LONGEST} characters.")
-    wanted, _ = _parse(gold if "$" in gold or "\\boxed" in gold else f"${gold}$")
+    plain = gold.replace("\\$", "")  # dollars of money would end the mathematics
+    wanted, _ = _parse(plain if "$" in plain or "\\boxed" in plain else f"${plain}$")
     if not wanted:
         return Verdict("error", shown, reason="The gold answer cannot be parsed.")
     import math_verify
@@ -104,6 +109,12 @@ def _tiny_and_different(a: Any, b: Any) -> bool:
 
 
 def _canonical(expression: Any) -> str:
-    """One spelling for equal numbers; otherwise sympy's own spelling, which orders terms."""
-    number = getattr(expression, "is_Number", False)
-    return canonical_number(str(expression)) if number else str(expression)
+    """One spelling for equal numbers, whether 3/4, 0.75 or 75%; otherwise sympy's own spelling, which orders terms."""
+    if not getattr(expression, "is_number", False):
+        return str(expression)
+    exact = expression.doit()  # 75% is 75 times an unevaluated 1/100
+    if exact.is_Integer:
+        return str(exact)
+    number = exact.evalf(15)
+    # Twelve digits: finer than what math-verify tells apart, coarser than the last bits of an evaluation.
+    return canonical_number(f"{float(number):.12g}") if number.is_Float and number.is_finite else str(expression)

@@ -1,7 +1,7 @@
 """Proofs in Lean 4, checked by a server that the operator runs and that speaks the Kimina protocol.
 
-    POST {url}/verify  {"codes": [{"custom_id", "proof"}], "timeout": s, "infotree_type": "original"}
-    -> {"results": [{"custom_id", "error", "response": {"messages": [{"severity", "pos", "data"}], "sorries"}}]}
+    POST {url}/verify  {"codes": [{"custom_id", "proof"}], "timeout": s}
+    -> {"results": [{"custom_id", "error", "response": {"messages": [{"severity", "data"}], "sorries"}}]}
 
 (github.com/project-numina/kimina-lean-server.) The problem gives the statement, the model only a tactic block. What
 could be a command is rejected before anything is sent, and so are quotation marks, without which a proof can print no
@@ -58,7 +58,6 @@ class LeanVerifier:
         request = {
             "codes": [{"custom_id": "1", "proof": code}],
             "timeout": round(seconds),
-            "infotree_type": "original",
         }
         try:
             answer = post_json(f"{bench.settings.lean_url.rstrip('/')}/verify", request, seconds + 30, headers)
@@ -73,7 +72,8 @@ def judge(answer: Any, theorem: str) -> Verdict:
     """The server's answer as a verdict."""
     try:
         (result,) = answer["results"]
-        error, response = result.get("error"), result.get("response") or {}
+        response = result.get("response") or {}
+        error = result.get("error") or response.get("message")  # the second is the REPL's own
         messages = response.get("messages") or []
         texts = [(str(message["severity"]), str(message["data"])) for message in messages]
         sorries = response.get("sorries")

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,15 @@ from engine.verification import Outcome
 def detect(source: Source) -> bool:
     head = source.head
     lines = b'"task_id"' in head and (b'"solution"' in head or b'"completion"' in head)
-    return lines or (b'"eval"' in head and b'base_status"' in head)
+    return lines or _is_results_file(source)
+
+
+def _is_results_file(source: Source) -> bool:
+    """One object with everything, not a line for each sample."""
+    return (
+        re.match(rb'(\xef\xbb\xbf)?\s*\{\s*"(date|hash|eval)"', source.head) is not None
+        and b'base_status"' in source.head
+    )
 
 
 def read(source: Source, options: Options) -> Iterator[Record]:
@@ -27,7 +36,7 @@ def read(source: Source, options: Options) -> Iterator[Record]:
         raise ExchangeError(
             f"The score {shown(options.score)} is unknown here; choose base or plus, or leave it empty."
         )
-    if b'"eval"' in source.head and source.name.lower().removesuffix(".gz").endswith(".json"):
+    if _is_results_file(source):
         yield from _read_results(source, options)
         return
     with source.open() as file:

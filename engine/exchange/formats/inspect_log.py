@@ -1,4 +1,5 @@
-"""Inspect (inspect_ai) logs: ``.eval``, a .zip with ``header.json`` and ``samples/<id>_epoch_<n>.json``.
+"""Inspect (inspect_ai) logs: ``.eval``, a .zip with ``header.json`` and ``samples/<id>_epoch_<n>.json``; or the same as
+one JSON file with ``eval`` and ``samples``.
 
 A sample's ``id`` is the problem, its ``epoch`` the sample. ``scores`` holds a value for each scorer: "C" is correct;
 "I" (incorrect), "P" (partial) and "N" (no answer) are not; numbers count as correct from 1. A sample that ended with an
@@ -11,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from engine.exchange.jsonstream import parse_object
+from engine.exchange.jsonstream import JsonReader, parse_object
 from engine.exchange.records import ExchangeError, Options, Record, clean, shown
 from engine.exchange.source import Source
 from engine.verification import Outcome
@@ -21,7 +22,8 @@ _FOLDER = "samples/"
 
 def detect(source: Source) -> bool:
     if source.packing != "zip":
-        return False
+        start = source.head.lstrip(b"\xef\xbb\xbf \r\n\t")
+        return start.startswith(b"{") and b'"eval"' in start and b'"version"' in start[:200] and b'"status"' in start
     with source.archive() as archive:
         names = archive.namelist()
         return "header.json" in names or "_journal/start.json" in names
@@ -29,22 +31,55 @@ def detect(source: Source) -> bool:
 
 def model_of(source: Source) -> str:
     """The model that the log names; "" when it names none."""
+    if source.packing != "zip":
+        with source.open() as file:
+            reader = JsonReader(file, source.limits)
+            for key in reader.items():
+                value = reader.value() if key != "samples" else None
+                if key == "eval":
+                    return _model({"eval": value})
+                if key == "samples":
+                    return ""  # the header comes first in every log
+        return ""
     with source.archive() as archive:
         for name in ("header.json", "_journal/start.json"):
             if name in archive.namelist():
                 header = parse_object(source.member(archive, archive.getinfo(name)), name)
-                model = (header.get("eval") or {}).get("model")
-                return clean(model) if isinstance(model, str) else ""
+                return _model(header)
     return ""
 
 
+def _model(header: dict[str, Any]) -> str:
+    told = header.get("eval")
+    model = told.get("model") if isinstance(told, dict) else None
+    return clean(model) if isinstance(model, str) else ""
+
+
 def read(source: Source, options: Options) -> Iterator[Record]:
+    if source.packing != "zip":
+        yield from _read_json(source, options)
+        return
     with source.archive() as archive:
         entries = [
             one for one in archive.infolist() if one.filename.startswith(_FOLDER) and one.filename.endswith(".json")
         ]
         for entry in entries:
             yield _record(parse_object(source.member(archive, entry), entry.filename), options.score, entry.filename)
+
+
+def _read_json(source: Source, options: Options) -> Iterator[Record]:
+    with source.open() as file:
+        reader = JsonReader(file, source.limits)
+        for key in reader.items():
+            if key != "samples" or reader.peek() != "[":
+                reader.value()
+                continue
+            for _ in reader.elements():
+                place = reader.place
+                sample = reader.value()
+                if not isinstance(sample, dict):
+                    raise ExchangeError(f"{place}: expected a sample in braces.")
+                yield _record(sample, options.score, place)
 
 
 def _record(sample: dict[str, Any], scorer: str, place: str) -> Record:

@@ -20,6 +20,14 @@ from jobs.models import Experiment
 
 # Rows that one experiment may make. A bound keeps a slip of the keyboard from filling the disk.
 MAX_TOTAL_SAMPLES = 5_000_000
+# What the operator must have set before a verifier can be chosen: a key of settings.VERIFICATION, its variable.
+_OPERATORS_PART = {
+    "function": ("functions", "CANOPY_VERIFIER_DIR"),
+    "endpoint": ("endpoints", "CANOPY_VERIFIER_URLS"),
+    "proof-lean": ("lean_url", "CANOPY_LEAN_URL"),
+    "patch": ("repositories", "CANOPY_REPOSITORIES"),
+    "patch-harness": ("harness", "CANOPY_SWE_HARNESS"),
+}
 
 
 def check_spec(spec: SamplingSpec, team: Any) -> list[SpecError]:
@@ -49,6 +57,9 @@ def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
             raise SpecError("problems", "Your team has no such problem set. Choose another, or upload one.")
         problems = [Problem(**problem) for problem in chosen.problems]
     problems = problems[: spec.limit]
+    field, variable = _OPERATORS_PART.get(spec.verifier, ("", ""))
+    if field and not settings.VERIFICATION[field]:
+        raise SpecError("verifier", f"This verifier is not set up here: the operator sets {variable}. Choose another.")
     unfit = next((problem for problem in problems if not fits(spec.verifier, problem.answer, problem.checks)), None)
     if unfit is not None:
         raise SpecError(

@@ -36,7 +36,7 @@ def generate_hosted(job: dict[str, Any], context: Context) -> None:
         context.row(_row(sample))
         done += 1
         context.progress(done)
-        tokens += sample.tokens
+        tokens += sample.tokens or 0
         if (passed := time.monotonic() - since) >= _METRIC_SECONDS:
             context.metrics({TOKENS_PER_SECOND: tokens / passed}, passed)
             since, tokens = time.monotonic(), 0

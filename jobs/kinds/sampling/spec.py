@@ -264,7 +264,7 @@ class SamplingSpec(BaseModel):
         """Of an import only what was set: a default would claim a temperature that nobody knows."""
         values: dict[str, Any] = handler(self)
         if self.imported is None:
-            del values["imported"]
+            values.pop("imported", None)
             return values
         return {name: value for name, value in values.items() if name in self.model_fields_set}
 

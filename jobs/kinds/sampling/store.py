@@ -64,7 +64,7 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     by_pk = {problem.pk: problem for problem in problems.values()}
     for (problem_pk, _), row in new.items():
         by_pk[problem_pk].drawn += 1
-        by_pk[problem_pk].tokens += row["tokens"]
+        by_pk[problem_pk].tokens += row["tokens"] or 0
         by_pk[problem_pk].prompt_tokens += row.get("prompt_tokens", 0)
     _upsert([by_pk[pk] for pk in {pk for pk, _ in new}], ("drawn", "tokens", "prompt_tokens"))
     return len(new)

@@ -23,7 +23,7 @@ class FakeServer:
         self.bodies: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.most_choices = 1_000
-        self.with_logprobs = True
+        self.with_logprobs = self.with_usage = True
         self.knows: set[str] = {"logprobs", "seed", "max_tokens"}
         self.at_once = self.most_at_once = 0
         self.delay = 0.0
@@ -71,6 +71,8 @@ class FakeServer:
                 {"index": place, **one, "logprobs": logprobs, "finish_reason": "length" if place else "stop"}
             )
         drawn = sum(range(1, len(choices) + 1))
+        if not self.with_usage:
+            return {"choices": choices}
         return {
             "choices": choices,
             "usage": {"prompt_tokens": 11, "completion_tokens": drawn, "total_tokens": 11 + drawn},

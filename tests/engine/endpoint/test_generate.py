@@ -52,7 +52,8 @@ def test_the_request_says_what_the_experiment_says(server: FakeServer) -> None:
     ]
     wanted = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 64, "stop": ["Q:"], "n": 1, "logprobs": True}
     assert {name: body[name] for name in wanted} == wanted
-    assert "top_k" not in body  # no part of the protocol while it keeps everything
+    assert not {"top_k", "min_p"} & set(body)  # no part of the protocol: only said when they change something
+    assert replace(PARAMS, top_k=5, min_p=0.1).body(1, 0, chat=True).items() >= {"top_k": 5, "min_p": 0.1}.items()
 
 
 def test_plain_prompts_are_completed(server: FakeServer) -> None:
@@ -80,6 +81,12 @@ def test_without_logprobs_the_calls_tokens_are_shared_out(server: FakeServer) ->
     found = draw(server, {0: range(4)})
     assert [one.tokens for one in found] == [3, 3, 2, 2]  # 10 in all
     assert {one.logprob for one in found} == {None}
+
+
+def test_a_server_that_counts_nothing_leaves_lengths_unknown(server: FakeServer) -> None:
+    server.with_logprobs = server.with_usage = False
+    found = draw(server, {0: range(2)})
+    assert [(one.tokens, one.logprob, one.prompt_tokens) for one in found] == [(None, None, 0)] * 2
 
 
 def test_settings_that_a_server_does_not_know_are_left_out(server: FakeServer) -> None:

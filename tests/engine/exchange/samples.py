@@ -81,6 +81,11 @@ def inspect() -> bytes:
     return zipped({"_journal/start.json": b"{}", **files, "header.json": dump({"eval": {"model": "openai/o9"}})})
 
 
+def inspect_json() -> bytes:
+    log = {"version": 2, "status": "success", "eval": {"model": "openai/o9"}, "samples": inspect_samples(), "stats": {}}
+    return json.dumps(log, indent=1).encode()
+
+
 def evalplus() -> bytes:
     tasks = {
         problem: [
@@ -136,6 +141,7 @@ FILES = {
     ("monkeys", "out.zip"): monkeys_yaml_zip,
     ("lm-eval", "samples_gsm8k.jsonl"): lm_eval,
     ("inspect", "log.eval"): inspect,
+    ("inspect", "log.json"): inspect_json,
     ("evalplus", "samples_eval_results.json"): evalplus,
     ("evalplus", "samples.jsonl_results.jsonl"): human_eval,
     ("canopy", "samples.jsonl"): canopy,

@@ -72,6 +72,14 @@ def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
     assert "is encrypted" in refused(tmp_path / "f", bytes(content))
 
 
+def test_a_packing_that_python_cannot_read_is_named(tmp_path: Path) -> None:
+    """Some tools write zstandard (method 93)."""
+    content = bytearray(zipped({"a.json": dump(monkeys()[0])}))
+    entry = content.rindex(b"PK\x01\x02")
+    content[entry + 10] = content[8] = 93
+    assert "pack the file again with the usual one" in refused(tmp_path / "f", bytes(content))
+
+
 def test_a_gzip_bomb_ends_at_the_limit(tmp_path: Path) -> None:
     bomb = gzip.compress(b"problem,correct\n" + b"p,1" + b" " * 4 * KB * KB)
     assert "unpacks to more than is allowed" in refused(

@@ -125,6 +125,8 @@ fcntl.fcntl(a, fcntl.F_SETOWN, A['pid'])
 if fcntl.fcntl(a, fcntl.F_GETOWN) == A['pid']:
     escaped()
 """,
+    "outlive the worker": f"call({_numbered(157, 167)}, 1, 0, 0, 0, 0)",
+    "hold up the worker's files": "import fcntl; fcntl.fcntl(os.open(os.__file__, 0), 1024, 1); escaped()",
     "a descriptor of the worker": f"call({_numbered(434, 434)}, A['pid'], 0)",
     "fork": """
 if os.fork() == 0:
@@ -231,12 +233,12 @@ for fd in range(4, 1024):
     "write into the input": "os.write(0, b'x'); escaped()",
     "the status line": "[os.write(fd, b'ended 0\\n') and escaped() for fd in range(4, 300)]",
     "import the worker's packages": "import engine; escaped()",
-    "import site packages": "import numpy; escaped()",
-    "what an earlier program left": """
-if os.path.exists('left'):
-    escaped()
-open('left', 'w').close()
+    "preload a library into what comes next": """
+open('evil.so', 'wb').write(b'x')
+os.environ['LD_PRELOAD'] = os.path.abspath('evil.so')
+os.execv(sys.executable, [sys.executable, '-c', 'import os; os.path.exists("/etc/shadow") and print("ESCAPED")'])
 """,
+    "import site packages": "import numpy; escaped()",
     "hidden tests in other files": "escaped(*[open(os.path.join(A['folder'], name)).read() for name in os.listdir('..')"
     " if 'canary' in name])",
 }
@@ -282,6 +284,7 @@ time.sleep(60)
         processes=8,
     ),
     "kill init": Attack("os.kill(1, 9); import time; time.sleep(0.1); os.kill(1, 0) and None", processes=8),
+    "interrupt init": Attack("import time\nfor n in (2, 3, 15, 17, 19): os.kill(1, n)\ntime.sleep(0.1)", processes=8),
     "trace init": Attack(f"call({_numbered(101, 117)}, 16, 1, 0, 0)", processes=8),
     "hold the pipe": Attack("import time\nif os.fork() == 0: time.sleep(60)", processes=8),
 }

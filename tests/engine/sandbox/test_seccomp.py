@@ -75,6 +75,8 @@ def test_a_strict_program() -> None:
         (72, 0, 1): ALLOW,  # fcntl(F_GETFD)
         (157, 15): ALLOW,  # prctl(PR_SET_NAME)
         (157, 22): EPERM,  # prctl(PR_SET_SECCOMP)
+        (157, 1): EPERM,  # prctl(PR_SET_PDEATHSIG)
+        (72, 0, 1024): EPERM,  # fcntl(F_SETLEASE)
         (302, 0): ALLOW,  # prlimit(itself)
         (302, 1): EPERM,
         (53, 1): ALLOW,  # socketpair(AF_UNIX)

@@ -95,10 +95,10 @@ def test_programs_are_really_run_each_time() -> None:
         Problem("broken", "q", checks={"tests": tests, "solution": "print(3)"}),
         Problem("coin", "q", checks={"tests": tests, "solution": coin}),
     ]
-    found = {each.uid: each for each in audit("code-stdio", problems, repeats=12)}
+    found = {each.uid: each for each in audit("code-stdio", problems, repeats=20)}
     assert found["right"].flags == []
     assert found["broken"].flags == ["false negative"]
-    assert "flaky" in found["coin"].flags  # misses with a chance of 2^-11
+    assert "flaky" in found["coin"].flags  # misses with a chance of 2^-19
 
 
 def test_a_cache_would_hide_flakiness_and_none_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from engine.sandbox import probe
+from engine.sandbox.probe import Probe
+from engine.sandbox.types import Level
 from engine.verification import Gold, Grader, Verdict, grade_many
 
 HOSTILE = "It is 9^9^9^9"
@@ -34,7 +39,9 @@ def test_a_crash_is_an_error_and_the_next_answer_is_graded() -> None:
         (first,) = grader.grade("math-verify", [("#### 4", Gold("4"))])
         child = grader._child
         assert child is not None
-        verdicts = list(grader.grade("math-verify", [(HOSTILE, Gold("7")), ("#### 4", Gold("4"))], alive=child.kill))
+        verdicts = list(
+            grader.grade("math-verify", [(HOSTILE, Gold("7")), ("#### 4", Gold("4"))], alive=child.process.kill)
+        )
     assert outcomes([first, *verdicts]) == ["correct", "error", "correct"]
     assert "crashed" in verdicts[0].reason
 
@@ -43,8 +50,8 @@ def test_a_child_that_died_while_idle_is_replaced_without_a_trace() -> None:
     with Grader() as grader:
         list(grader.grade("math-verify", [("#### 4", Gold("4"))]))
         assert grader._child is not None
-        grader._child.kill()
-        grader._child.wait()
+        grader._child.process.kill()
+        grader._child.process.wait()
         assert outcomes(list(grader.grade("math-verify", [("#### 4", Gold("4"))]))) == ["correct"]
 
 
@@ -83,3 +90,22 @@ def test_what_a_verdict_keeps_is_short_and_storable() -> None:
     verdict = Verdict("wrong", answer="x" * 1_000, reason="a\0b\ud800")
     assert len(verdict.answer) == 200
     assert verdict.reason == "ab?"
+
+
+def test_expressions_are_evaluated_in_the_sandbox(sandbox: Level) -> None:
+    (verdict,) = grade_many("math-verify", [("$1/2$", Gold("0.5"))])
+    assert (verdict.outcome, verdict.level) == ("correct", sandbox.label)
+
+
+def test_without_a_sandbox_expressions_are_still_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "examine", lambda: Probe(Level.NONE, "none", "for this test"))
+    (verdict,) = grade_many("math-verify", [("$1/2$", Gold("0.5"))])
+    assert (verdict.outcome, verdict.level) == ("correct", "")
+
+
+def test_a_closed_grader_leaves_nothing_behind() -> None:
+    with Grader() as grader:
+        list(grader.grade("math-verify", [("#### 4", Gold("4"))]))
+        assert grader._child is not None
+        before = grader._child.process.pid
+    assert not Path(f"/proc/{before}").exists()

@@ -67,6 +67,7 @@ def test_the_server_gets_statement_tactics_and_the_question_for_axioms(json_serv
         (answer(message("it is so that 'sum_four' does not depend on any axioms")), "error", "did not say"),
         ({"results": [{"error": "Lean REPL timed out in 60 s", "response": None}]}, "timeout", "timed out"),
         ({"results": [{"error": "the REPL crashed", "response": None}]}, "error", "crashed"),
+        ({"results": [{"response": {"message": "Unknown environment."}}]}, "error", "Unknown environment"),
         ({"results": []}, "error", "another form"),
         ([1, 2], "error", "another form"),
         (b"<html>", "error", "not JSON"),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +268,27 @@ def test_a_worker_imports_from_click_to_finish(submit: Submit, broker: None) -> 
     assert bad.shards.get(stage="import").attempt == 1  # it would only fail again
     assert "bad.csv: line 2: '2' in the column 'correct' is no verdict" in bad.reason
     assert json.dumps(good.spec)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_killed_runner_loses_and_doubles_nothing(submit: Submit, broker: None, pool: ThreadPoolExecutor) -> None:
+    lines = "".join(f"p{i % 50},{i % 2}\n" for i in range(60_000))
+    experiment = submit(f"problem,correct\n{lines}".encode())
+    worker = ThisWorker("cpu@killed", "cpu")
+    try:
+        working = pool.submit(worker.work, "cpu")
+        deadline = time.monotonic() + 60
+        while not Sample.objects.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert worker._runner.pid is not None
+        os.killpg(worker._runner.pid, signal.SIGKILL)  # in the middle of the announced parts, or just after the last
+        working.result(60)
+        while pool.submit(worker.work, "cpu").result(60):
+            pass
+    finally:
+        worker._runner.kill()
+    experiment.refresh_from_db()
+    assert experiment.status == Status.FINISHED, experiment.reason
+    assert Sample.objects.filter(experiment=experiment).count() == 60_000
+    assert {row[1:3] for row in counters(experiment)} == {(1_200, 0), (1_200, 1_200)}

@@ -115,6 +115,17 @@ def test_the_operators_minimum_reaches_the_runner(
         grade(experiment, kind)
 
 
+@pytest.mark.parametrize(
+    ("verifier", "variable"),
+    [("function", "CANOPY_VERIFIER_DIR"), ("proof-lean", "CANOPY_LEAN_URL"), ("patch", "CANOPY_REPOSITORIES")],
+)
+def test_a_verifier_that_is_not_set_up_is_refused_at_the_door(
+    team: Team, alice: User, verifier: str, variable: str
+) -> None:
+    with pytest.raises(services.Refused, match=f"the operator sets {variable}"):
+        submit(team, alice, verifier=verifier, grade_target="mine:verify")
+
+
 @pytest.mark.parametrize(("verifier", "missing"), [("proof-rocq", "statement"), ("gsm8k", "answer")])
 def test_a_verifier_that_the_problems_do_not_fit_is_refused_at_the_door(
     team: Team, alice: User, verifier: str, missing: str

@@ -162,7 +162,7 @@ function drawTrouble(state) {
 function keptText(state) {
   const drawn = state.kind.drawn || 0;
   return drawn ? `The ${count(drawn)} samples drawn before are kept, and everything below is made from them.`
-    : "Nothing was drawn before.";
+    : state.stages[0]?.name === "import" ? "Nothing of the file was stored." : "Nothing was drawn before.";
 }
 
 function failureBox(failure, open) {
@@ -219,6 +219,8 @@ export function waitText(state) {
     const why = state.waiting && !state.waiting.startsWith("Waiting") ? state.waiting : "It starts by itself as soon as one is free.";
     return [`Waiting for ${state.waiting_for || "a worker"}${place}`, why];
   }
+  const isImport = state.stages[0]?.name === "import";
+  if (isImport && state.status === "running") return ["Reading the file", "It is checked to its end before its first sample is stored."];
   if (state.status === "running") return ["No graded samples yet", "The first answers show up a few seconds after the model is loaded."];
   return ["Nothing was graded", "There is no sample to draw a curve from."];
 }

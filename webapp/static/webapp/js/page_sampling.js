@@ -9,7 +9,8 @@ import { mountProblems } from "./problems.js";
 import { drawVerdicts } from "./verdicts.js";
 
 onState(mountCoverage(document.getElementById("coverage")));
-onState(mountEngine(document.getElementById("engine")));
+const engine = document.getElementById("engine"); // not in imports
+if (engine) onState(mountEngine(engine));
 onState(mountProblems(document.getElementById("problems"), page.samples));
 onState((state) => drawVerdicts(state.kind));
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));
