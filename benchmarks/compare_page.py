@@ -115,8 +115,8 @@ def _draw(experiment: Experiment) -> None:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.executemany(
                     "INSERT INTO sampling_sample (id, experiment_id, problem_id, 'index', seed, tokens, logprob,"
-                    " finish, verdict, answer, canonical, reason, created_at)"
-                    " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,'2026-01-01')",
+                    " finish, verdict, answer, canonical, reason, level, created_at)"
+                    " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,'','2026-01-01')",
                     rows,
                 )
                 texts = ((row[0], f"{TEXT}The answer is {row[9]}.") for row in rows)

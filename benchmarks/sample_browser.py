@@ -102,8 +102,8 @@ def _fill() -> object:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO sampling_sample (id, experiment_id, problem_id, 'index', seed, tokens, logprob, finish,"
-                " verdict, answer, canonical, reason, created_at)"
-                " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,'2026-01-01')",
+                " verdict, answer, canonical, reason, level, created_at)"
+                " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,'','2026-01-01')",
                 samples,
             )
             cursor.executemany("INSERT INTO sampling_sampletext (sample_id, text) VALUES (%s, %s)", texts)

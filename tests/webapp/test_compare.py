@@ -98,6 +98,14 @@ def test_nothing_chosen_offers_the_newest(as_user: SignIn, team: Team, vera: Use
     assert [str(each.code) in page for each in pair] == [True, True]
 
 
+def test_the_published_example(as_user: SignIn, team: Team, vera: User, pair: list[Experiment]) -> None:
+    page = words(as_user(vera).get(reverse("compare", args=[team.code])).content.decode())
+    # Brown et al. 2024, Table 1.
+    assert re.search(r"DeepSeek-Coder-V2-Instruct 5 29.6% \$0.0072 \$10.8 \$[\d.]+ 1.0 ×", page)
+    assert re.search(r"GPT-4o 1 24.0% \$0.13 \$39 \$[\d.]+ 3.6 ×", page)
+    assert re.search(r"Claude 3.5 Sonnet 1 26.7% \$0.17 \$51 \$[\d.]+ 4.7 ×", page)
+
+
 def test_a_team_without_experiments(as_user: SignIn, team: Team, vera: User) -> None:
     page = as_user(vera).get(reverse("compare", args=[team.code])).content.decode()
     assert "There is no experiment in Marsh lab yet." in page

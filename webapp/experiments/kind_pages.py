@@ -54,6 +54,11 @@ class KindPage(ABC):
 
 
 class KindComparison(ABC):
+    intro_template: ClassVar[str] = ""  # shown while nothing is chosen, with what ``intro`` gives
+
+    def intro(self) -> Json:
+        return {}
+
     @abstractmethod
     def context(self, experiments: Sequence[Experiment], lines: Sequence[Line], query: CompareQuery) -> Json:
         """What the kind's compare.html needs. "series" in it is JSON that the page's script also asks for alone."""

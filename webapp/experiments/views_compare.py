@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
+from jobs.kinds import all_kinds
 from jobs.models import Experiment
 from webapp.accounts.models import Team
 from webapp.experiments.access import get_team
@@ -52,7 +53,9 @@ def _context(
         "most": MOST,
     }
     if not same_kind:
-        return context
+        intros = [kind_comparison(kind.name) for kind in all_kinds()]
+        shown = [each for each in intros if each.intro_template]
+        return context | {"intros": [{"template": each.intro_template, **each.intro()} for each in shown]}
     rows = setting_rows(same_kind)
     context |= kind_comparison(same_kind[0].kind).context(same_kind, lines, query)
     return context | {

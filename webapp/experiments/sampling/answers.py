@@ -30,14 +30,17 @@ def answer_classes(experiment: Experiment) -> dict[int, Answers]:
 
 
 def rewarded_samples(experiment: Experiment) -> dict[int, Answers] | None:
-    """The same with their rewards as scores; None when not all graded samples have one. Two queries.
+    """The same with their rewards as scores; None when not all graded samples have one. Three queries, or one that
+    ends at the first sample without a reward.
 
     Rewards are exact up to EXACT_SAMPLES samples. Beyond, they are rounded to STEPS steps between the lowest and the
     highest, so that the database can group them.
     """
     graded = _graded(experiment)
-    known = graded.aggregate(all=Count("pk"), scored=Count("score"), low=Min("score"), high=Max("score"))
-    if not known["all"] or known["scored"] < known["all"]:
+    if graded.filter(score__isnull=True).exists():
+        return None
+    known = graded.aggregate(all=Count("pk"), low=Min("score"), high=Max("score"))
+    if not known["all"]:
         return None
     step = (known["high"] - known["low"]) / STEPS
     reward: Any = F("score")

@@ -17,13 +17,18 @@ from webapp.experiments.sampling.costs import Costs, costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.measured import measure
 from webapp.experiments.sampling.pairs import pair_of
-from webapp.experiments.sampling.priced import duel_of, frontiers
+from webapp.experiments.sampling.priced import duel_of, frontiers, published_attempts
 from webapp.experiments.sampling.published import overlays
 
 Json = dict[str, Any]
 
 
 class SamplingComparison(KindComparison):
+    intro_template = "experiments/sampling/compare_intro.html"
+
+    def intro(self) -> Json:
+        return {"attempts": published_attempts()}
+
     def context(self, experiments: Sequence[Experiment], lines: Sequence[Line], query: CompareQuery) -> Json:
         every = load_counters(experiments)
         common = shared_problems([every[each.pk] for each in experiments])

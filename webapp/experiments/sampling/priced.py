@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.cost import Cost, CostCurve, SmallAgainstBig, cost_curve, frontier, small_against_big
+from engine.cost import (
+    TABLE_1,
+    Cost,
+    CostCurve,
+    SmallAgainstBig,
+    cost_curve,
+    frontier,
+    relative_dollars,
+    small_against_big,
+)
 from engine.coverage import Curve, coverage_curve, log_spaced
 from engine.serial import as_json
 from webapp.experiments.compare.query import CompareQuery
@@ -38,6 +47,22 @@ def frontiers(runs: Sequence[Run]) -> Json:
             points = frontier(curves)
             found[axis] = {"x": as_json([each.cost for each in points]), "y": [each.coverage for each in points]}
     return found
+
+
+def published_attempts() -> list[Json]:
+    """Table 1 of Brown et al. 2024 as the page shows it: five tries of a cheap model beat one of a dear one."""
+    return [
+        {
+            "model": row.model,
+            "attempts": row.attempts,
+            "solved": f"{row.solved:.1%}",
+            "each": f"${row.dollars_per_attempt:.4g}",
+            "dollars": f"${row.dollars:.4g}",
+            "per_solved": f"${row.dollars_per_solved:.2f}",
+            "relative": f"{relative:.1f} ×",
+        }
+        for row, relative in zip(TABLE_1, relative_dollars(TABLE_1), strict=True)
+    ]
 
 
 def _has(run: Run, axis: str) -> bool:

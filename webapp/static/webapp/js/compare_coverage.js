@@ -134,7 +134,7 @@ function forecastTraces(run, view, look) {
 
 function publishedTraces(each, look) {
   return [{
-    x: each.k, y: each.coverage, type: "scatter", mode: each.is_law ? "lines" : "markers", line: { color: look.muted, width: 1.5, dash: "dot" },
+    x: each.k, y: each.coverage, type: "scatter", mode: each.is_law ? "lines" : "markers", cliponaxis: false, line: { color: look.muted, width: 1.5, dash: "dot" },
     marker: { color: look.muted, size: 9, symbol: "diamond-open", line: { color: look.muted, width: 1.5 } },
     hovertemplate: `<b>${escapeText(each.title)}</b><br>k = %{x}<br>%{y:.1%}<br>${escapeText(each.source)}<extra></extra>`,
   }];
