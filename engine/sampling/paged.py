@@ -69,7 +69,7 @@ class PagedRunner:
         self._graphs = Graphs()
         self._root = Node((), 0, np.zeros(0, np.int32))
         self._nodes: dict[int, Node] = {}
-        self._node_of_row: list[Node | None] = [None] * max_batch
+        self._node_of_row = np.full(max_batch, -1)  # the problem; -1 for a free row
         self._tree_changed = True
         self._row_pages: list[list[int]] = [[] for _ in range(max_batch)]
         self._left: list[int] = []  # rows that the device does not know to have been left
@@ -106,7 +106,7 @@ class PagedRunner:
         self._graphs, self._pool, self._tables = Graphs(), None, None
         self._root, self._nodes = Node((), 0, np.zeros(0, np.int32)), {}
         self._row_pages = [[] for _ in range(self._batch)]
-        self._node_of_row = [None] * self._batch
+        self._node_of_row[:] = -1
 
     def _clear_rows(self) -> None:
         """What a call that was given up has left behind."""
@@ -211,10 +211,10 @@ class PagedRunner:
         for begin in range(0, len(starts), _START_ROWS):
             part = starts[begin : begin + _START_ROWS]
             nodes = [self._nodes[start.problem] for start in part]
-            for start, node in zip(part, nodes, strict=True):
-                self._node_of_row[start.row] = node
             fields = [(s.row, s.key, n.start + len(n.tokens), s.limit) for s, n in zip(part, nodes, strict=True)]
-            rows, keys, positions, limits = self._upload(np.array(fields, np.int64).T.copy())
+            table = np.array(fields, np.int64).T.copy()
+            self._node_of_row[table[0]] = [start.problem for start in part]
+            rows, keys, positions, limits = self._upload(table)
             state = self._state
             state.keys[rows] = keys
             state.positions[rows] = positions.int() - 1  # of the token before, as after any step
@@ -236,7 +236,7 @@ class PagedRunner:
             assert self._pool is not None
             self._pool.give(np.array(self._row_pages[row], np.int32))
             self._row_pages[row] = []
-        self._node_of_row[row] = None
+        self._node_of_row[row] = -1
         self._left.append(row)
         self._tree_changed = True
 
@@ -253,7 +253,7 @@ class PagedRunner:
         sources, targets = self._upload(np.array(moves, np.int64).T.copy())
         for source, target in moves:
             self._row_pages[target], self._row_pages[source] = self._row_pages[source], []
-            self._node_of_row[target], self._node_of_row[source] = self._node_of_row[source], None
+            self._node_of_row[target], self._node_of_row[source] = self._node_of_row[source], -1
         state, tables = self._state, self._tables
         for tensor in (state.tokens, state.keys, state.positions, state.drawn, state.limits, state.active):
             tensor[targets] = tensor[sources]
@@ -296,15 +296,12 @@ class PagedRunner:
 
     def _set_tree(self) -> None:
         assert self._tables is not None
-        members: dict[int, list[int]] = {}
-        nodes: dict[int, Node] = {}
-        for row, node in enumerate(self._node_of_row):
-            if node is not None:
-                members.setdefault(id(node), []).append(row)
-                nodes[id(node)] = node
-        tables = [nodes[each].table(np.array(rows, np.int32)) for each, rows in members.items()]
-        if len(self._root.tokens) and members:
-            rows = np.array([row for row, node in enumerate(self._node_of_row) if node is not None], np.int32)
+        rows = np.flatnonzero(self._node_of_row >= 0).astype(np.int32)
+        rows = rows[np.argsort(self._node_of_row[rows], kind="stable")]
+        problems, firsts = np.unique(self._node_of_row[rows], return_index=True)
+        below = np.split(rows, firsts[1:])
+        tables = [self._nodes[problem].table(each) for problem, each in zip(problems.tolist(), below, strict=False)]
+        if len(rows) and len(self._root.tokens):
             tables.insert(0, self._root.table(rows))
         self._tables.set_tree(tables)
         self._tree_changed = False

@@ -15,25 +15,23 @@ class Sampler:
 
     def __init__(self, vocabulary: int, device: torch.device) -> None:
         self._tokens = scramble_ids(torch.arange(vocabulary, device=device))
+        # On a CPU fp64 keeps the numbers as they were given.
+        dtype = torch.float64 if device.type == "cpu" else torch.float32
+        self._settings = torch.zeros(4, dtype=dtype, device=device)
+        self.use(SamplingParams())
 
-    def draw(self, logits: Tensor, keys: Tensor, positions: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
+    def use(self, params: SamplingParams) -> None:
+        """Draw as these say from now on. `way` tells which code runs: a CUDA graph holds for one way only."""
+        values = [params.temperature, params.top_p, params.top_k, params.min_p]
+        self._settings.copy_(torch.tensor(values, dtype=self._settings.dtype))
+        self.way = (params.top_p < 1 or params.top_k > 0, params.temperature == 0)
+
+    def draw(self, logits: Tensor, keys: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """logits (rows, vocabulary) -> (token ids int64 (rows,), raw log-probabilities fp32 (rows,)).
 
-        keys: int64 sample keys; positions: int64 index of the drawn token within its sample.
+        keys: int64 sample keys; positions: integer index of the drawn token within its sample.
         """
+        filtered, greedy = self.way
         return draw(
-            logits,
-            keys,
-            positions,
-            draw_settings(params, logits.device),
-            filtered=params.top_p < 1 or params.top_k > 0,
-            greedy=params.temperature == 0,
-            token_words=self._tokens,
+            logits, keys, positions, self._settings, filtered=filtered, greedy=greedy, token_words=self._tokens
         )
-
-
-def draw_settings(params: SamplingParams, device: torch.device) -> Tensor:
-    """The `settings` of `kernels.sampling.draw`; on a CPU in fp64, which keeps the numbers as they were given."""
-    dtype = torch.float64 if device.type == "cpu" else torch.float32
-    values = [params.temperature, params.top_p, params.top_k, params.min_p]
-    return torch.tensor(values, dtype=dtype, device=device)

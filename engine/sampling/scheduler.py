@@ -16,6 +16,9 @@ from engine.sampling.types import Request
 
 # Points in time at which a simulated future is summed up.
 _MOMENTS = 32
+# New samples start when this share of the batch has ended since the last ones did: a few rows idle for a step or two,
+# and prompts are computed several at a time.
+_TURNOVER = 1 / 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,13 @@ class Scheduler:
         self.seats: list[Seat | None] = [None] * limits.batch
         self._free_rows = list(range(limits.batch))
         self._births = 0
-        self._pressed = False  # a sample was dropped and none has ended since: admit no other
+        self._ended = limits.batch  # samples since the last admission
         # By row; a free row has 0 drawn tokens.
         self.drawn: NDArray[np.int64] = np.zeros(limits.batch, np.int64)
         self._held: NDArray[np.int64] = np.zeros(limits.batch, np.int64)
         self._limit: NDArray[np.int64] = np.ones(limits.batch, np.int64)
         self._birth: NDArray[np.int64] = np.zeros(limits.batch, np.int64)
+        self._problem: NDArray[np.int64] = np.zeros(limits.batch, np.int64)
 
     # -- what is going on
 
@@ -139,8 +143,9 @@ class Scheduler:
 
     def admit(self) -> list[Seat]:
         """All samples that may start now, in tree order."""
-        if not self._waiting or not self._free_rows or (self._pressed and self.running):
+        if not self._waiting or (self.running and self._ended < max(1, self.limits.batch * _TURNOVER)):
             return []
+        self._ended = 0
         candidates = list(islice(self._upcoming(), len(self._free_rows)))
         count = self._fitting(candidates)
         if not count and not self.running:
@@ -177,6 +182,7 @@ class Scheduler:
         self.seats[row] = seat
         self._births += 1
         self.drawn[row], self._limit[row], self._birth[row] = 1, seat.limit, self._births
+        self._problem[row] = request.problem
         return seat
 
     # -- the future
@@ -199,17 +205,17 @@ class Scheduler:
             [self._limit[rows], np.array([self.limits.new_tokens(request) for request, _ in candidates], np.int64)]
         )
         left = np.maximum(self._predictor.predict(drawn, limit) - drawn, 0)
-        nodes = dict(self._nodes)
-        last = dict.fromkeys(nodes, 0)
-        problems = [seat.request.problem for seat in self.seats if seat is not None]
-        for request, _ in candidates:
-            problems.append(request.problem)
-            nodes[request.problem] = self.limits.node_cost(len(request.prompt))
-        for problem, steps in zip(problems, left.tolist(), strict=True):
-            last[problem] = max(last.get(problem, 0), steps)
-        return self.limits.root_cost + _peak(
-            drawn, left, self.limits.sample_page, np.array(list(nodes.values())), np.array([last[p] for p in nodes])
+        nodes = self._nodes | {
+            request.problem: self.limits.node_cost(len(request.prompt)) for request, _ in candidates
+        }
+        problems = np.concatenate(
+            [self._problem[rows], np.array([request.problem for request, _ in candidates], np.int64), list(nodes)]
         )
+        open_problems, node = np.unique(problems, return_inverse=True)
+        node_left = np.zeros(len(open_problems), np.int64)
+        np.maximum.at(node_left, node[: len(left)], left)
+        node_tokens = np.array([nodes[problem] for problem in open_problems.tolist()])
+        return self.limits.root_cost + _peak(drawn, left, self.limits.sample_page, node_tokens, node_left)
 
     # -- one step
 
@@ -235,7 +241,7 @@ class Scheduler:
         self._waiting += 1
         if not self._running[seat.request.problem]:
             self._close(seat.request.problem)
-        self._pressed = True
+        self._ended = 0  # admit no other before one has ended
         return seat
 
     def advance(self) -> list[Seat]:
@@ -252,7 +258,7 @@ class Scheduler:
     def finish(self, seat: Seat, tokens: int) -> None:
         """The sample ended with this many tokens; its row is free."""
         self._predictor.observe(tokens / seat.limit)
-        self._pressed = False
+        self._ended += 1
         self._leave(seat)
         self._count_off(seat.request.problem, 1)
 
@@ -266,7 +272,7 @@ class Scheduler:
         self._dropped = deque(each for each in self._dropped if each[0].problem != problem)
         self._queue = deque(each for each in self._queue if each[0].problem != problem)
         self._count_off(problem, self._unfinished[problem])
-        self._pressed = False
+        self._ended = self.limits.batch
         return running, queued
 
     def _leave(self, seat: Seat) -> None:
@@ -301,7 +307,7 @@ class Scheduler:
         seat = self.seats[source]
         assert seat is not None and self.seats[target] is None, (source, target)
         self.seats[target], self.seats[source], seat.row = seat, None, target
-        for array in (self.drawn, self._held, self._limit, self._birth):
+        for array in (self.drawn, self._held, self._limit, self._birth, self._problem):
             array[target] = array[source]
         self.drawn[source] = self._held[source] = 0
         self._limit[source] = 1

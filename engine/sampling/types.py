@@ -83,4 +83,17 @@ class StepStats:
     prefill_tokens: int  # prompt tokens computed
     batch: int  # samples that took part
     kv_tokens: int  # tokens whose keys and values are held
+    path_tokens: int  # what would be held if every sample had its own copy of its prompt
+    kv_budget: int  # tokens that fit
     waiting: int  # samples not yet admitted
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """A problem that was stopped because it was solved.
+
+    Its number of samples then depends on their outcome, so 1 - C(n-c, k) / C(n, k) is biased for it.
+    """
+
+    finished: int  # samples that were drawn to their end
+    dropped: int  # samples asked for that were not

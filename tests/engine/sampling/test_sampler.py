@@ -16,10 +16,16 @@ DRAWS = 20_000
 CPU = torch.device("cpu")
 
 
+def sampler(vocabulary: int, params: SamplingParams) -> Sampler:
+    made = Sampler(vocabulary, CPU)
+    made.use(params)
+    return made
+
+
 def draw(logits: torch.Tensor, params: SamplingParams, *, rows: int = DRAWS, position: int = 3) -> torch.Tensor:
     keys = torch.tensor([sample_key(params.seed, 0, index) for index in range(rows)])
     batch = logits.expand(rows, -1)
-    return Sampler(len(logits), CPU).draw(batch, keys, torch.full((rows,), position), params)[0]
+    return sampler(len(logits), params).draw(batch, keys, torch.full((rows,), position))[0]
 
 
 def expected_probabilities(logits: torch.Tensor, params: SamplingParams) -> np.ndarray:
@@ -88,12 +94,12 @@ def test_rows_do_not_depend_on_each_other() -> None:
     logits = torch.randn(9, 300, generator=torch.Generator().manual_seed(2))
     keys = torch.arange(9) * 977
     positions = torch.arange(9)
-    sampler = Sampler(300, CPU)
     for params in (SamplingParams(), SamplingParams(top_p=0.9), SamplingParams(top_k=3), SamplingParams(min_p=0.1)):
-        tokens, logprobs = sampler.draw(logits, keys, positions, params)
+        drawing = sampler(300, params)
+        tokens, logprobs = drawing.draw(logits, keys, positions)
         for row in range(9):
             one = slice(row, row + 1)
-            alone, logprob = sampler.draw(logits[one], keys[one], positions[one], params)
+            alone, logprob = drawing.draw(logits[one], keys[one], positions[one])
             assert alone == tokens[row]
             torch.testing.assert_close(logprob[0], logprobs[row])
 
@@ -101,7 +107,7 @@ def test_rows_do_not_depend_on_each_other() -> None:
 @pytest.mark.parametrize("params", [SamplingParams(temperature=0), SamplingParams(temperature=0.5, top_k=2)])
 def test_logprob_is_raw(params: SamplingParams) -> None:
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(3))
-    tokens, logprobs = Sampler(50, CPU).draw(logits, torch.arange(3), torch.zeros(3).long(), params)
+    tokens, logprobs = sampler(50, params).draw(logits, torch.arange(3), torch.zeros(3).long())
     torch.testing.assert_close(logprobs, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0])
 
 
