@@ -80,7 +80,14 @@ def _cell(value: float | str | None) -> str:
 def _machine() -> str:
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{cores} cores of {_cpu_name()}, {memory:.0f} GiB memory"
+    return f"{_gpu_name()}{cores} cores of {_cpu_name()}, {memory:.0f} GiB memory"
+
+
+def _gpu_name() -> str:
+    torch = sys.modules.get("torch")  # a benchmark without torch needs no GPU
+    if torch is None or not torch.cuda.is_available():
+        return ""
+    return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, "
 
 
 def _cpu_name() -> str:

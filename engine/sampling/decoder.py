@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from kernels.fused import gated_activation, rms_norm, rope_append
 # Attention of q (rows, heads, size) over one layer's pool: attend(q, keys, values, scale=, softcap=, window=).
 Attend = Callable[..., Tensor]
 FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"}
-_ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_tanh": "gelu_tanh"}
+_ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh"]] = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_tanh": "gelu_tanh"}
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Decoder:
         self._final_norm: Tensor = model.model.norm.weight
         self._eps: float = config.rms_norm_eps
         self._offset = 1.0 if config.model_type.startswith("gemma") else 0.0
-        self._activation = _ACTIVATIONS[_activation(config)]
+        self._activation: Literal["silu", "gelu_tanh"] = _ACTIVATIONS[_activation(config)]
         self._logit_cap: float | None = getattr(config, "final_logit_softcapping", None)
         ropes: dict[str, tuple[Tensor, Tensor]] = {}
         self.layers = [self._layer(each, model.model.rotary_emb, ropes, context) for each in model.model.layers]
@@ -114,7 +114,7 @@ class Decoder:
         if projections[0].bias is not None:
             bias = torch.cat([self.group.share(each.bias, 0) for each in projections])
         sizes = [len(self.group.share(each.weight, 0)) for each in projections]
-        for each, part in zip(projections, weight.split(sizes), strict=True):
+        for each, part in zip(projections, torch.split(weight, sizes), strict=True):
             each.weight.data = part
         return weight, bias
 

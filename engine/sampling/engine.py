@@ -19,7 +19,6 @@ from engine.sampling.scheduler import Limits
 from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Calls:
     """What the caller wants to be told and asked."""

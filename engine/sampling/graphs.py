@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ class Graphs:
 
     def __init__(self) -> None:
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
-        self._pool = None
+        self._pool: Any = None
 
     def run(self, key: Hashable, step: Callable[[], None], rehearse: Callable[[], None]) -> None:
         """Replay the graph of `key`; the first time `rehearse` (the step without effect) and capture `step`."""
@@ -33,7 +34,7 @@ class Graphs:
 
     def _capture(self, step: Callable[[], None], rehearse: Callable[[], None]) -> torch.cuda.CUDAGraph:
         # Kernels are compiled and libraries set up outside the capture, on another stream as CUDA demands.
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             rehearse()

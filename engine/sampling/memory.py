@@ -34,7 +34,9 @@ def activation_bytes(shape: ModelShape, batch: int = BATCH_GPU) -> int:
 
 def kv_tokens_in(free_bytes: int, shape: ModelShape, *, on_gpu: bool, batch: int = BATCH_GPU) -> int:
     """Key/value tokens that the engine plans for in memory that is free beside the weights."""
-    room = free_bytes * _SHARE_OF_FREE_GPU - activation_bytes(shape, batch) if on_gpu else free_bytes * _SHARE_OF_FREE_RAM
+    room = (
+        free_bytes * _SHARE_OF_FREE_GPU - activation_bytes(shape, batch) if on_gpu else free_bytes * _SHARE_OF_FREE_RAM
+    )
     return max(0, int(room)) // shape.kv_bytes_per_token
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -86,7 +86,7 @@ class PaddedRunner:
         self._root = computed
         return True
 
-    def open(self, prompts: dict[int, Sequence[int]]) -> None:
+    def open(self, prompts: Mapping[int, Sequence[int]]) -> None:
         assert self._pools is not None
         by_slot: dict[int, Sequence[int]] = {}
         problems: dict[int, int] = {}

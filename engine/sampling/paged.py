@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,7 +45,9 @@ class _State:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         wide = partial(zeros, dtype=torch.int64)
-        return _State(wide(rows), wide(rows), *(zeros(rows) for _ in range(4)), zeros(2, rows))
+        return _State(
+            wide(rows), wide(rows), zeros(rows), zeros(rows), zeros(rows), zeros(rows), output=zeros(2, rows)
+        )
 
 
 class PagedRunner:
@@ -79,6 +81,7 @@ class PagedRunner:
     def limits(self, limits: Limits) -> Limits:
         return replace(limits, root_page=self._page, node_page=self._page, sample_page=self._page)
 
+    @torch.inference_mode()
     def prepare(self, limits: Limits, params: SamplingParams) -> None:
         whole = -(-limits.kv_tokens // self._page)
         if not self._graphed:  # a CPU's memory is shared with others: no more than this call can use
@@ -154,7 +157,7 @@ class PagedRunner:
         self._tree_changed = True
         return True
 
-    def open(self, prompts: dict[int, Sequence[int]]) -> None:
+    def open(self, prompts: Mapping[int, Sequence[int]]) -> None:
         ancestors = (self._root,) if len(self._root.tokens) else ()
         for problem, prompt in prompts.items():
             self._nodes[problem] = self._node(prompt, ancestors)
@@ -350,7 +353,7 @@ class PagedRunner:
             return Output(output.clone().numpy(), None)
         pinned = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
         pinned.copy_(output, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
         return Output(pinned.numpy(), event)
 

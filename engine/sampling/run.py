@@ -262,8 +262,7 @@ class Run:
         self._runner.move(moves)
         for source, target in moves:
             self.scheduler.move(source, target)
-            for by_row in (self._drawings, self._prefixes):
-                by_row[target] = by_row[source]  # type: ignore[index]
+            self._drawings[target], self._prefixes[target] = self._drawings[source], self._prefixes[source]
             self._drawings[source], self._prefixes[source] = None, 0
             self._tokens[:, target], self._logprobs[:, target] = self._tokens[:, source], self._logprobs[:, source]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,7 +65,7 @@ class Runner(Protocol):
         """Compute the root unless it is the same one: whether it did, None when cancelled on the way."""
         ...
 
-    def open(self, prompts: dict[int, Sequence[int]]) -> None:
+    def open(self, prompts: Mapping[int, Sequence[int]]) -> None:
         """Compute problems' nodes below the root."""
         ...
 

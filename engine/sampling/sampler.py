@@ -32,6 +32,4 @@ class Sampler:
         keys: int64 sample keys; positions: integer index of the drawn token within its sample.
         """
         filtered, greedy = self.way
-        return draw(
-            logits, keys, positions, self._settings, filtered=filtered, greedy=greedy, token_words=self._tokens
-        )
+        return draw(logits, keys, positions, self._settings, filtered=filtered, greedy=greedy, token_words=self._tokens)

@@ -205,9 +205,7 @@ class Scheduler:
             [self._limit[rows], np.array([self.limits.new_tokens(request) for request, _ in candidates], np.int64)]
         )
         left = np.maximum(self._predictor.predict(drawn, limit) - drawn, 0)
-        nodes = self._nodes | {
-            request.problem: self.limits.node_cost(len(request.prompt)) for request, _ in candidates
-        }
+        nodes = self._nodes | {request.problem: self.limits.node_cost(len(request.prompt)) for request, _ in candidates}
         problems = np.concatenate(
             [self._problem[rows], np.array([request.problem for request, _ in candidates], np.int64), list(nodes)]
         )
