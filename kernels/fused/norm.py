@@ -82,7 +82,7 @@ def _kernel(
         x = (x.to(tl.float32) + other.to(tl.float32)).to(x.dtype)
         tl.store(total_ptr + row * width + columns, x, mask=inside)
     wide = x.to(tl.float32)
-    unit = wide * (1.0 / tl.sqrt(tl.sum(wide * wide, 0) / width + eps))
+    unit = wide * tl.rsqrt(tl.sum(wide * wide, 0) / width + eps)
     if ROUND_FIRST:
         unit = unit.to(x.dtype).to(tl.float32)
     tl.store(y_ptr + row * width + columns, (unit * weight).to(x.dtype), mask=inside)

@@ -159,7 +159,7 @@ def _kernel(
     # The partner comes from the cache: this program has just read its line.
     y = tl.load(source + partner, mask=inside, other=0.0).to(tl.float32)
     if Q_NORM or K_NORM:
-        unit = 1.0 / tl.sqrt(tl.sum(x * x, 1) / SIZE + eps)
+        unit = tl.rsqrt(tl.sum(x * x, 1) / SIZE + eps)
         normed = (is_q & Q_NORM) | (is_k & K_NORM)
         weight_x = tl.zeros([TILE, WIDTH], tl.float32)
         weight_y = tl.zeros([TILE, WIDTH], tl.float32)

@@ -11,6 +11,8 @@ rows need one pass more, and nothing is ever sorted.
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -18,10 +20,22 @@ from torch import Tensor
 
 from kernels.sampling import noise
 
-# One warp walks its chunk in tiles: its reductions need no barrier. Enough chunks to fill a GPU, and long ones
-# otherwise, because the noise is computed only for tiles that may hold a new best.
-_TILE, _CHUNKS, _PROGRAMS = 1024, (16384, 8192, 4096, 2048), 8192
-_ROW_TILE, _ROW_WARPS = 4096, 8
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """How the work is cut, for Hopper GPUs and reasonable elsewhere. Which token wins does not depend on it.
+
+    One warp walks its chunk of a row in tiles, and its reductions need no barrier. Chunks are the longest that still
+    give `programs` programs, because the longer the chunk the seldomer a tile holds a new best.
+    """
+
+    tile: int = 512
+    warps: int = 1
+    chunks: tuple[int, ...] = (16384, 8192, 4096, 2048)
+    programs: int = 8192
+    row_tile: int = 4096
+    row_warps: int = 8
+
 
 _GAMMA = tl.constexpr(noise.GAMMA)
 _MIX_A = tl.constexpr(noise.MIX_A)
@@ -29,6 +43,7 @@ _MIX_B = tl.constexpr(noise.MIX_B)
 _MIX_32 = tl.constexpr(noise.MIX_32)
 _LARGEST = tl.constexpr(noise.LARGEST)
 _INFINITY = tl.constexpr(float("inf"))
+_LOG2_E = tl.constexpr(1.4426950408889634)
 _LOWEST = tl.constexpr(-0x7F800001)  # `_ordered` of -inf
 
 
@@ -41,14 +56,14 @@ def draw(
     filtered: bool,
     greedy: bool,
     token_words: Tensor,
-    chunk: int | None = None,
+    blocks: Blocks = Blocks(),
 ) -> tuple[Tensor, Tensor]:
-    """See `kernels.sampling.draw`. chunk: tokens of a row that one program scans; the result hardly depends on it."""
+    """See `kernels.sampling.draw`."""
     rows, vocabulary = logits.shape
     if logits.stride(1) != 1:
         raise ValueError("draw needs rows of logits whose elements are adjacent")
-    if chunk is None:
-        chunk = next((c for c in _CHUNKS if rows * triton.cdiv(vocabulary, c) >= _PROGRAMS), _CHUNKS[-1])
+    fine = (chunk for chunk in blocks.chunks if rows * triton.cdiv(vocabulary, chunk) >= blocks.programs)
+    chunk = next(fine, blocks.chunks[-1])
     chunks = triton.cdiv(vocabulary, chunk)
     device = logits.device
     found = torch.empty(4, rows, chunks, dtype=torch.float32, device=device)
@@ -58,7 +73,9 @@ def draw(
     if rows:
         row = (logits, logits.stride(0), vocabulary, token_words, keys, positions, settings)
         flags = {"GREEDY": greedy, "FILTERED": filtered and not greedy}
-        _scan[(rows, chunks)](*row, found, winners, rows * chunks, CHUNK=chunk, TILE=_TILE, **flags, num_warps=1)
+        _scan[(rows, chunks)](
+            *row, found, winners, rows * chunks, CHUNK=chunk, TILE=blocks.tile, **flags, num_warps=blocks.warps
+        )
         _settle[(rows,)](
             *row,
             found,
@@ -68,9 +85,9 @@ def draw(
             logprobs,
             chunks,
             CHUNKS=triton.next_power_of_2(chunks),
-            TILE=_ROW_TILE,
+            TILE=blocks.row_tile,
             **flags,
-            num_warps=_ROW_WARPS,
+            num_warps=blocks.row_warps,
         )
     return tokens, logprobs
 
@@ -99,6 +116,7 @@ def _scan(
     row = tl.program_id(0).to(tl.int64)
     start = tl.program_id(1) * CHUNK
     stop = tl.minimum(start + CHUNK, vocabulary)
+    line = logits_ptr + row * stride
     inverse = 1.0 / tl.load(settings_ptr)
     low, odd = _position_words(tl.load(keys_ptr + row), tl.load(positions_ptr + row))
     peak = -_INFINITY
@@ -108,19 +126,19 @@ def _scan(
     winner = start
     for first in range(start, stop, TILE):
         columns = first + tl.arange(0, TILE)
-        inside = columns < vocabulary
-        x = tl.load(logits_ptr + row * stride + columns, mask=inside, other=-_INFINITY).to(tl.float32)
+        x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
         new_peak = tl.maximum(peak, tl.max(x, 0))
         base = _finite(new_peak)
-        total = total * tl.exp(peak - base) + tl.sum(tl.exp(x - base), 0)
+        total = total * _weight(peak, base, 1.0) + tl.sum(_weight(x, base, 1.0), 0)
         if FILTERED:
-            tempered = tempered * tl.exp((peak - base) * inverse) + tl.sum(tl.exp((x - base) * inverse), 0)
+            tempered = tempered * _weight(peak, base, inverse) + tl.sum(_weight(x, base, inverse), 0)
         peak = new_peak
         if GREEDY:
-            best, winner = _better(best, winner, x, first)
+            top, at = tl.max(x, 0, return_indices=True)
+            winner = tl.where(top > best, first + at, winner)
+            best = tl.maximum(best, top)
         else:
-            words = tl.load(token_words_ptr + columns, mask=inside, other=0)
-            best, winner = _best_of(best, winner, x * inverse, _hash_bits(words, low, odd), first)
+            best, winner = _best_of(best, winner, x, first, line, vocabulary, token_words_ptr, low, odd, inverse, TILE)
     place = row * tl.num_programs(1) + tl.program_id(1)
     tl.store(found_ptr + place, peak)
     tl.store(found_ptr + plane + place, total)
@@ -160,7 +178,7 @@ def _settle(
     bests = tl.load(found_ptr + 3 * plane + place, mask=used, other=-_INFINITY)
     peak = tl.max(peaks, 0)
     base = _finite(peak)
-    log_total = base + tl.log(tl.sum(totals * tl.exp(peaks - base), 0))
+    log_total = base + tl.log(tl.sum(totals * _weight(peaks, base, 1.0), 0))
     _, at = tl.max(bests, 0, return_indices=True)
     token = tl.load(winners_ptr + row * chunks + at)
     if not GREEDY:
@@ -173,21 +191,19 @@ def _settle(
             top_p = tl.load(settings_ptr + 1)
             top_k = tl.load(settings_ptr + 2)
             tempered = tl.load(found_ptr + 2 * plane + place, mask=used, other=0.0)
-            mass = tl.sum(tempered * tl.exp((peaks - base) * inverse), 0)
+            mass = tl.sum(tempered * _weight(peaks, base, inverse), 0)
             if (top_k > 0) & (top_p < 1):
                 mass = _mass_of_top(line, vocabulary, top_k, mass, peak, base, inverse, TILE)
             most = tl.where(top_p < 1, top_p * mass, _INFINITY)
             limit = tl.where(top_k > 0, top_k, _INFINITY)
-            proposal = token
-            while proposal >= 0:
-                token = proposal
+            refused = 1
+            while refused > 0:
                 logit = tl.load(line + token).to(tl.float32)
-                count, above, proposal = _survey(
-                    line, vocabulary, token_words_ptr, low, odd, logit, base, inverse, TILE
-                )
+                count, above, higher = _survey(line, vocabulary, token_words_ptr, low, odd, logit, base, inverse, TILE)
                 kept = (count < limit) & (above < most) & (logit >= floor)
-                # Each round proposes a larger logit, and the largest has none above it: even NaN ends the loop.
-                proposal = tl.where(kept, -1, proposal)
+                # The largest logit has none above it, so even a row of NaN ends here.
+                refused = tl.where(kept | (higher < 0), 0, 1)
+                token = tl.where(refused > 0, higher, token)
         else:
             if tl.load(line + token).to(tl.float32) < floor:
                 token = _best_above(line, vocabulary, token_words_ptr, low, odd, floor, inverse, token, TILE)
@@ -204,14 +220,11 @@ def _survey(line, vocabulary, token_words_ptr, low, odd, limit, base, inverse, T
     winner = -1
     for first in range(0, vocabulary, TILE):
         columns = first + tl.arange(0, TILE)
-        inside = columns < vocabulary
-        x = tl.load(line + columns, mask=inside, other=-_INFINITY).to(tl.float32)
-        above = x > limit
-        counts += tl.where(above, 1.0, 0.0)
-        masses += tl.where(above, tl.exp((x - base) * inverse), 0.0)
-        words = tl.load(token_words_ptr + columns, mask=inside, other=0)
-        scaled = tl.where(above, x * inverse, -_INFINITY)
-        best, winner = _best_of(best, winner, scaled, _hash_bits(words, low, odd), first)
+        x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
+        x = tl.where(x > limit, x, -_INFINITY)
+        counts += tl.where(x > limit, 1.0, 0.0)
+        masses += _weight(x, base, inverse)
+        best, winner = _best_of(best, winner, x, first, line, vocabulary, token_words_ptr, low, odd, inverse, TILE)
     return tl.sum(counts, 0), tl.sum(masses, 0), winner
 
 
@@ -221,11 +234,9 @@ def _best_above(line, vocabulary, token_words_ptr, low, odd, floor, inverse, win
     best = -_INFINITY
     for first in range(0, vocabulary, TILE):
         columns = first + tl.arange(0, TILE)
-        inside = columns < vocabulary
-        x = tl.load(line + columns, mask=inside, other=-_INFINITY).to(tl.float32)
-        words = tl.load(token_words_ptr + columns, mask=inside, other=0)
-        scaled = tl.where(x >= floor, x * inverse, -_INFINITY)
-        best, winner = _best_of(best, winner, scaled, _hash_bits(words, low, odd), first)
+        x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
+        x = tl.where(x >= floor, x, -_INFINITY)
+        best, winner = _best_of(best, winner, x, first, line, vocabulary, token_words_ptr, low, odd, inverse, TILE)
     return winner
 
 
@@ -235,12 +246,25 @@ def _mass_of_top(line, vocabulary, top_k, mass, peak, base, inverse, TILE: tl.co
 
     Bisection over the ordered bits of fp32: at least top_k tokens lie above `low` and have `mass`, fewer lie above
     `high`. It ends when exactly top_k tokens lie above the pivot, or when `high` is the only value left; moving both
-    ends to the logits next to the pivot saves the passes between them.
+    ends to the logits next to the pivot saves the passes between them. It starts at the top_k-th of the maxima of
+    TILE strands of the row, found in registers: seldom far below the top_k-th logit.
     """
+    maxima = tl.full([TILE], -_INFINITY, tl.float32)
+    for first in range(0, vocabulary, TILE):
+        columns = first + tl.arange(0, TILE)
+        x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
+        maxima = tl.maximum(maxima, x)
+    strands = _ordered(maxima)
     low = _LOWEST
     high = _ordered(peak)
     while high > low + 1:
-        middle = (low >> 1) + (high >> 1) + (low & high & 1)
+        middle = _middle(low, high)
+        enough = tl.sum(tl.where(strands > middle, 1.0, 0.0), 0) >= top_k
+        low = tl.where(enough, middle, low)
+        high = tl.where(enough, high, middle)
+    high = _ordered(peak)
+    middle = low
+    while middle < high:
         pivot = tl.where(middle < 0, middle ^ 0x7FFFFFFF, middle).to(tl.float32, bitcast=True)
         counts = tl.zeros([TILE], tl.float32)
         masses = tl.zeros([TILE], tl.float32)
@@ -251,7 +275,7 @@ def _mass_of_top(line, vocabulary, top_k, mass, peak, base, inverse, TILE: tl.co
             x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
             above = x > pivot
             counts += tl.where(above, 1.0, 0.0)
-            masses += tl.where(above, tl.exp((x - base) * inverse), 0.0)
+            masses += tl.where(above, _weight(x, base, inverse), 0.0)
             over = tl.minimum(over, tl.where(above, x, _INFINITY))
             under = tl.maximum(under, tl.where(above, -_INFINITY, x))
         count = tl.sum(counts, 0)
@@ -262,7 +286,14 @@ def _mass_of_top(line, vocabulary, top_k, mass, peak, base, inverse, TILE: tl.co
             high = tl.where(count == top_k, low, high)
         else:
             high = tl.minimum(_ordered(tl.max(under, 0)), middle)
+        middle = tl.where(high > low + 1, _middle(low, high), high)
     return mass
+
+
+@triton.jit
+def _middle(low, high):
+    """Halfway between two int32, rounded down, without overflow."""
+    return (low >> 1) + (high >> 1) + (low & high & 1)
 
 
 @triton.jit
@@ -273,19 +304,34 @@ def _ordered(x):
 
 
 @triton.jit
-def _best_of(best, winner, scaled, bits, first):
-    """The better of the best so far and this tile's best scaled + noise; the earlier one where they are equal."""
-    if tl.max(scaled + _ceiling(bits), 0) > best:
-        best, winner = _better(best, winner, scaled + _gumbel(bits), first)
+def _best_of(best, winner, x, first, line, vocabulary, token_words_ptr, low, odd, inverse, TILE: tl.constexpr):
+    """The better of the best so far and this tile's best x / temperature + noise; the earlier where they are equal.
+
+    Exact noise takes three times as long as all the rest, so tokens are sieved by an upper bound of theirs, and only
+    those few that may win are computed, one at a time. A token with x = -inf never wins.
+    """
+    columns = first + tl.arange(0, TILE)
+    words = tl.load(token_words_ptr + columns, mask=columns < vocabulary, other=0)
+    hopes = x * inverse + _ceiling(_hash_bits(words, low, odd))
+    hope = tl.max(hopes, 0)
+    while hope > best:
+        # Drops NaN too, among which an argmax would lose its way and this loop its end.
+        hopes = tl.where(hopes > best, hopes, -_INFINITY)
+        _, at = tl.max(hopes, 0, return_indices=True)
+        token = first + at
+        bits = _hash_bits(tl.load(token_words_ptr + token), low, odd)
+        score = tl.load(line + token).to(tl.float32) * inverse + _gumbel(bits)
+        winner = tl.where(score > best, token, winner)
+        best = tl.maximum(best, score)
+        hopes = tl.where(columns == token, -_INFINITY, hopes)
+        hope = tl.max(hopes, 0)
     return best, winner
 
 
 @triton.jit
-def _better(best, winner, score, first):
-    top, at = tl.max(score, 0, return_indices=True)
-    winner = tl.where(top > best, first + at, winner)
-    best = tl.maximum(best, top)
-    return best, winner
+def _weight(x, base, inverse):
+    """exp((x - base) * inverse) by the hardware's power of two."""
+    return tl.exp2((x - base) * (inverse * _LOG2_E))
 
 
 @triton.jit
@@ -319,14 +365,9 @@ def _hash_bits(token_words, low, odd):
 
 
 @triton.jit
-def _uniform(bits):
-    return tl.minimum(bits.to(tl.float32) * (1.0 / 2147483648.0) + (0.5 / 2147483648.0), _LARGEST)
-
-
-@triton.jit
 def _gumbel(bits):
     """-log(-log1p(-w)); log1p by Kahan's quotient, which undoes the rounding of 1 - w."""
-    w = _uniform(bits)
+    w = tl.minimum(bits.to(tl.float32) * (1.0 / 2147483648.0) + (0.5 / 2147483648.0), _LARGEST)
     rest = 1.0 - w
     taken = 1.0 - rest
     exponential = tl.where(taken == 0.0, w, -tl.log(rest) * (w / taken))
@@ -340,5 +381,5 @@ def _ceiling(bits):
     -log1p(-w) >= w, and the bits of a float, read as an integer, are its base-2 logarithm with straight lines
     between the powers of two: never above it. The last 1e-4 outweighs all roundings.
     """
-    linear = _uniform(bits).to(tl.int32, bitcast=True).to(tl.float32)
-    return (127.0 * 0.6931471805599453 + 1e-4) - linear * (0.6931471805599453 / 8388608.0)
+    linear = bits.to(tl.float32).to(tl.int32, bitcast=True).to(tl.float32)
+    return ((127.0 + 31.0) * 0.6931471805599453 + 1e-4) - linear * (0.6931471805599453 / 8388608.0)

@@ -12,8 +12,7 @@ from tests.kernels.sampling import checks
 from tests.kernels.sampling.checks import ALL_SETTINGS, Case, Settings
 
 # Several chunks a row and several tiles a chunk, with tiles small enough for the interpreter.
-launch._TILE, launch._ROW_TILE = 256, 512
-draw = partial(launch.draw, chunk=512)
+draw = partial(launch.draw, blocks=launch.Blocks(tile=256, chunks=(512,), row_tile=512))
 
 
 @pytest.mark.parametrize("chosen", ALL_SETTINGS, ids=str)
