@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from itertools import count
+from typing import Any
 
 import pytest
 
-from engine.sampling import Engine, Model, Request, Sample, SamplingParams, StepStats
+from engine.sampling import EarlyStop, Engine, Model, Request, Sample, SamplingParams, StepStats
+
+Make = Callable[..., Engine]
 
 ROOT = tuple(range(20, 40))
 PARAMS = SamplingParams(temperature=1.0, max_tokens=16, seed=5)
@@ -30,31 +34,42 @@ def assert_same(one: Sample, other: Sample) -> None:
     assert dataclasses.replace(other, logprob=0.0) == dataclasses.replace(one, logprob=0.0)
 
 
-def test_a_sample_is_the_same_alone_and_in_a_crowd(llama: Model) -> None:
-    crowd = by_key(list(Engine(llama, max_batch=64).generate(ROOT, requests(7, 1, 9), PARAMS)))
+@pytest.fixture(params=["padded", "paged"])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """An engine with either runner; the paged one as on a GPU, but with its kernels' torch references and short pages."""
+    monkeypatch.setattr("engine.sampling.paged.PAGE", 16)
+
+    def build(model: Model, **options: Any) -> Engine:
+        return Engine(model, paged=request.param == "paged", **options)
+
+    return build
+
+
+def test_a_sample_is_the_same_alone_and_in_a_crowd(llama: Model, make: Make) -> None:
+    crowd = by_key(list(make(llama, max_batch=64).generate(ROOT, requests(7, 1, 9), PARAMS)))
     assert len(crowd) == 17
     assert len({sample.token_ids for sample in crowd.values()}) > 12
     for problem, index in [(0, 0), (0, 6), (1, 0), (2, 4)]:
         request = requests(7, 1, 9)[problem]
-        [alone] = Engine(llama).generate(ROOT, [dataclasses.replace(request, indices=(index,))], PARAMS)
+        [alone] = make(llama).generate(ROOT, [dataclasses.replace(request, indices=(index,))], PARAMS)
         assert_same(alone, crowd[problem, index])
 
 
-def test_more_samples_than_places_and_a_tight_budget_change_nothing(llama: Model) -> None:
-    wanted = by_key(list(Engine(llama).generate(ROOT, requests(6, 3, 5), PARAMS)))
+def test_more_samples_than_places_and_a_tight_budget_change_nothing(llama: Model, make: Make) -> None:
+    wanted = by_key(list(make(llama).generate(ROOT, requests(6, 3, 5), PARAMS)))
     longest = max(len(request.prompt) for request in requests(6, 3, 5))
-    for engine in (Engine(llama, max_batch=4), Engine(llama, kv_budget_tokens=len(ROOT) + longest + 2 * 16)):
+    for engine in (make(llama, max_batch=4), make(llama, kv_budget_tokens=len(ROOT) + longest + 2 * 16)):
         got = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS)))
         assert got.keys() == wanted.keys()
         for key, sample in got.items():
             assert_same(wanted[key], sample)
 
 
-def test_the_budget_is_kept(llama: Model) -> None:
+def test_the_budget_is_kept(llama: Model, make: Make) -> None:
     budget = len(ROOT) + 7 + 3 * 16
     steps: list[StepStats] = []
     samples = list(
-        Engine(llama, kv_budget_tokens=budget).generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append)
+        make(llama, kv_budget_tokens=budget).generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append)
     )
     assert max(step.kv_tokens for step in steps) <= budget
     assert sum(step.new_tokens for step in steps) == sum(sample.tokens for sample in samples)
@@ -62,8 +77,8 @@ def test_the_budget_is_kept(llama: Model) -> None:
     assert steps[-1].waiting == 0
 
 
-def test_the_root_is_computed_once(llama: Model) -> None:
-    engine = Engine(llama)
+def test_the_root_is_computed_once(llama: Model, make: Make) -> None:
+    engine = make(llama)
     prefilled = []
     for root in (ROOT, ROOT, (1, 2, 3), ()):
         steps: list[StepStats] = []
@@ -72,18 +87,18 @@ def test_the_root_is_computed_once(llama: Model) -> None:
     assert prefilled == [len(ROOT) + 3, 3, 6, 3]
 
 
-def test_prompt_may_be_all_root_or_all_its_own(llama: Model) -> None:
-    [shared] = Engine(llama).generate(ROOT, [Request(0, (), (0,))], PARAMS)
-    [own] = Engine(llama).generate((), [Request(0, ROOT, (0,))], PARAMS)
+def test_prompt_may_be_all_root_or_all_its_own(llama: Model, make: Make) -> None:
+    [shared] = make(llama).generate(ROOT, [Request(0, (), (0,))], PARAMS)
+    [own] = make(llama).generate((), [Request(0, ROOT, (0,))], PARAMS)
     assert_same(shared, own)
 
 
-def test_length_and_eos(llama: Model) -> None:
-    free = list(Engine(dataclasses.replace(llama, eos_ids=frozenset())).generate(ROOT, requests(8), PARAMS))
+def test_length_and_eos(llama: Model, make: Make) -> None:
+    free = list(make(dataclasses.replace(llama, eos_ids=frozenset())).generate(ROOT, requests(8), PARAMS))
     assert {(sample.finish, sample.tokens) for sample in free} == {("length", 16)}
     eos = free[0].token_ids[5]
     ended = by_key(
-        list(Engine(dataclasses.replace(llama, eos_ids=frozenset({eos}))).generate(ROOT, requests(8), PARAMS))
+        list(make(dataclasses.replace(llama, eos_ids=frozenset({eos}))).generate(ROOT, requests(8), PARAMS))
     )
     for sample in free:
         got = ended[0, sample.index]
@@ -94,11 +109,11 @@ def test_length_and_eos(llama: Model) -> None:
             assert_same(sample, got)
 
 
-def test_stop_string_cuts_the_text(llama: Model) -> None:
-    free = by_key(list(Engine(llama).generate(ROOT, requests(8), PARAMS)))
+def test_stop_string_cuts_the_text(llama: Model, make: Make) -> None:
+    free = by_key(list(make(llama).generate(ROOT, requests(8), PARAMS)))
     # Random tokens are mostly broken bytes: take two characters that are whole.
     stop = next(found[0] for sample in free.values() if (found := re.search("[!-~]{2}", sample.text[2:])))
-    stopped = by_key(list(Engine(llama).generate(ROOT, requests(8), dataclasses.replace(PARAMS, stop=(stop, "@@@@")))))
+    stopped = by_key(list(make(llama).generate(ROOT, requests(8), dataclasses.replace(PARAMS, stop=(stop, "@@@@")))))
     assert any(sample.finish == "stop" for sample in stopped.values())
     for key, sample in stopped.items():
         assert sample.token_ids == free[key].token_ids[: sample.tokens]
@@ -107,30 +122,30 @@ def test_stop_string_cuts_the_text(llama: Model) -> None:
             assert free[key].text.startswith(sample.text + stop)
 
 
-def test_cancel_stops_between_steps(llama: Model) -> None:
+def test_cancel_stops_between_steps(llama: Model, make: Make) -> None:
     calls = count()
     steps: list[StepStats] = []
-    samples = Engine(llama).generate(
+    samples = make(llama).generate(
         ROOT, requests(8), PARAMS, on_step=steps.append, cancelled=lambda: next(calls) >= 4
     )
     assert all(sample.tokens <= 4 for sample in samples)
     assert 0 < sum(step.new_tokens > 0 for step in steps) <= 4
 
 
-def test_a_cancelled_engine_works_again(llama: Model) -> None:
-    engine = Engine(llama, max_batch=4)
+def test_a_cancelled_engine_works_again(llama: Model, make: Make) -> None:
+    engine = make(llama, max_batch=4)
     calls = count()
     list(engine.generate(ROOT, requests(6), PARAMS, cancelled=lambda: next(calls) >= 3))
-    wanted = by_key(list(Engine(llama).generate(ROOT, requests(6), PARAMS)))
+    wanted = by_key(list(make(llama).generate(ROOT, requests(6), PARAMS)))
     for key, sample in by_key(list(engine.generate(ROOT, requests(6), PARAMS))).items():
         assert_same(wanted[key], sample)
 
 
-def test_samples_end_at_the_context(llama: Model) -> None:
+def test_samples_end_at_the_context(llama: Model, make: Make) -> None:
     context = llama.shape.context_length
     root = tuple(5 + i % 250 for i in range(context - 6))
     model = dataclasses.replace(llama, eos_ids=frozenset())
-    [sample] = Engine(model).generate(root, [Request(0, (7, 8), (0,))], PARAMS)
+    [sample] = make(model).generate(root, [Request(0, (7, 8), (0,))], PARAMS)
     assert (sample.finish, sample.tokens) == ("length", 4)
 
 
@@ -143,14 +158,14 @@ def test_samples_end_at_the_context(llama: Model) -> None:
     ],
 )
 def test_requests_that_cannot_run_are_refused_at_once(
-    llama: Model, root: tuple[int, ...], asked: list[Request], message: str
+    llama: Model, make: Make, root: tuple[int, ...], asked: list[Request], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        Engine(llama).generate(root, asked, PARAMS)
+        make(llama).generate(root, asked, PARAMS)
 
 
-def test_nothing_asked_gives_nothing(llama: Model) -> None:
-    assert list(Engine(llama).generate(ROOT, [Request(0, (1,), ())], PARAMS)) == []
+def test_nothing_asked_gives_nothing(llama: Model, make: Make) -> None:
+    assert list(make(llama).generate(ROOT, [Request(0, (1,), ())], PARAMS)) == []
 
 
 @pytest.mark.parametrize(
