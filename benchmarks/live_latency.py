@@ -191,9 +191,9 @@ def _work(experiment: Any, flushes: int) -> Times:
 def _flush(experiment: Any, flush: int) -> tuple[int, float]:
     from django.db import transaction
 
-    from jobs import live
+    from jobs import live, metrics
     from jobs.kinds.sampling.models import Sample
-    from jobs.models import Metric, next_seq
+    from jobs.models import next_seq
 
     index, half = divmod(flush, 2)
     generate, grade = (experiment.shards.filter(stage=stage).first() for stage in ("generate", "grade"))
@@ -220,7 +220,7 @@ def _flush(experiment: Any, flush: int) -> tuple[int, float]:
             for pk, p in drawn.values_list("pk", "problem__index")
         ]
         experiment.kind_object.record(grade, verdicts, seq)
-        Metric.objects.create(experiment=experiment, shard=generate, seq=seq, name="tokens_per_second", value=2400.0)
+        metrics.write(experiment.pk, seq, [metrics.Report({"tokens_per_second": 2400.0}, PERIOD, time.time())])
         live.announce_on_commit(experiment.pk)
     return seq, committed[0]
 

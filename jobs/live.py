@@ -15,12 +15,12 @@ from django.db import transaction
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
+from jobs import metrics
 from jobs.announcer import announcer
 from jobs.forecast import Pace, StagePace, eta_seconds
-from jobs.models import Artifact, Experiment, LogLine, Metric, Queue, Shard, ShardStatus, Status, Worker
+from jobs.models import Artifact, Experiment, LogLine, Queue, Shard, ShardStatus, Status, Worker
 
 MOST_LOG_LINES = 200
-MOST_POINTS = 200  # per metric
 MOST_FAILURES = 5
 _PACED_SHARDS = 200  # the latest shards say enough about the rate
 S = ShardStatus
@@ -55,7 +55,7 @@ def live_state(experiment: Experiment, after: int = 0) -> dict[str, Any]:
         "workers": sorted(set(experiment.shards.filter(status=S.RUNNING).values_list("worker", flat=True))),
         "failures": _failures(experiment),
         "log": _log(experiment, after),
-        "metrics": _metrics(experiment, after),
+        "metrics": metrics.changes(experiment, after),
         "artifacts": _artifacts(experiment, after),
         "kind": experiment.kind_object.changes(experiment, after),
     }
@@ -180,23 +180,6 @@ def _log(experiment: Experiment, after: int) -> list[dict[str, Any]]:
     lines = LogLine.objects.filter(**_between(experiment, after)).order_by("-seq", "-id")
     newest = lines.values("seq", "at", "level", "text")[:MOST_LOG_LINES]
     return [{**line, "at": _iso(line["at"])} for line in reversed(newest)]
-
-
-def _metrics(experiment: Experiment, after: int) -> dict[str, list[list[float]]]:
-    """Per name [[milliseconds since 1970, value], ...], thinned evenly with first and last kept."""
-    series: dict[str, list[list[float]]] = {}
-    points = Metric.objects.filter(**_between(experiment, after)).order_by("seq", "id")
-    for name, at, value in points.values_list("name", "at", "value").iterator(chunk_size=2000):
-        series.setdefault(name, []).append([round(at.timestamp() * 1000), value])
-    return {name: thin(points, MOST_POINTS) for name, points in series.items()}
-
-
-def thin(points: list[list[float]], most: int) -> list[list[float]]:
-    """At most ``most`` (> 1) of the points, evenly spread, the first and the last among them."""
-    if len(points) <= most:
-        return points
-    step = (len(points) - 1) / (most - 1)
-    return [points[round(i * step)] for i in range(most)]
 
 
 def _artifacts(experiment: Experiment, after: int) -> list[dict[str, Any]]:

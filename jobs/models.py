@@ -1,4 +1,4 @@
-"""What was asked (Experiment), the parts workers claim (Shard), and what they report (LogLine, Metric, Artifact).
+"""What was asked (Experiment), the parts workers claim (Shard), and what they report (LogLine, MetricSpan, ...).
 
 The database is the truth and the broker a doorbell. Every row a live page shows carries ``seq``: the value of its
 experiment's ``last_seq`` when the row last changed. "What changed after seq N" is therefore one indexed query per
@@ -152,6 +152,8 @@ class Worker(models.Model):
     queue = models.CharField(max_length=3, choices=Queue)
     host = models.CharField(max_length=100)
     device = models.CharField(max_length=100)  # "NVIDIA H200" or "CPU, 2 cores"
+    # What each of its processors said at the last heartbeat: [jobs.devices.Processor as a dict, ...].
+    processors = models.JSONField(default=list)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
@@ -176,21 +178,27 @@ class LogLine(models.Model):
         return self.text
 
 
-class Metric(models.Model):
-    """One point of a series over time, such as tokens per second."""
+class MetricSpan(models.Model):
+    """What the workers of an experiment measured in one stretch of time, such as tokens per second.
 
-    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="metrics")
-    shard = models.ForeignKey(Shard, on_delete=models.CASCADE, null=True, related_name="+")
+    Only jobs.metrics writes it. Everything in it is a sum over time, so workers' reports, and neighbouring spans, are
+    merged by adding. Times are seconds since 1970.
+    """
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="metric_spans")
     seq = models.PositiveBigIntegerField()
-    name = models.CharField(max_length=40)
-    at = models.DateTimeField(default=timezone.now)
-    value = models.FloatField()
+    start = models.PositiveBigIntegerField()  # a multiple of width
+    width = models.PositiveIntegerField()  # seconds; the same in all spans of an experiment
+    since = models.FloatField()  # the part of the span that reports tell about
+    until = models.FloatField()
+    totals = models.JSONField(default=dict)  # {name: [integral of the value over time, worker-seconds]}
 
     class Meta:
-        indexes = [models.Index(fields=["experiment", "name", "seq"], name="metrics_by_seq")]
+        constraints = [models.UniqueConstraint(fields=["experiment", "start"], name="one_span_per_start")]
+        indexes = [models.Index(fields=["experiment", "seq"], name="changed_spans")]
 
     def __str__(self) -> str:
-        return f"{self.name} = {self.value}"
+        return f"{self.width} s from {self.start}"
 
 
 def artifact_path(artifact: Artifact, filename: str) -> str:

@@ -4,7 +4,7 @@ Whatever libraries print goes to stdout and stderr, which are captured apart, so
 
 To the runner:    {"do": "run", "id", "module", "stage", "job", "data_dir"} · {"do": "cancel", "id"}
 From the runner:  {"is": kind, "id": job, ...} with kind one of
-    alive · progress {done} · row {row} · metric {name, value} · log {text, level}
+    alive · progress {done} · row {row} · metrics {values, seconds} · log {text, level}
     artifact {path, name, content_type} · done · stopped (saw the cancel) · failed {reason, trace}
 """
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,9 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils import timezone
 
-from jobs import leases, live, logbook
+from jobs import leases, live, logbook, metrics
 from jobs.leases import Lease
-from jobs.models import Artifact, Experiment, Metric, Shard, artifact_path
+from jobs.models import Artifact, Experiment, Shard, artifact_path
 from jobs.protocol import Message
 
 FLUSH_SECONDS = 0.5
@@ -28,12 +26,12 @@ _SUMMARY_SECONDS = 5.0
 class _Buffer:
     done: int | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
-    points: list[tuple[str, float, datetime]] = field(default_factory=list)
+    reports: list[metrics.Report] = field(default_factory=list)
     lines: list[logbook.Line] = field(default_factory=list)
     files: list[Message] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return self.done is not None or bool(self.rows or self.points or self.lines or self.files)
+        return self.done is not None or bool(self.rows or self.reports or self.lines or self.files)
 
 
 class Recorder:
@@ -46,15 +44,15 @@ class Recorder:
         self._summarised = time.monotonic()
 
     def take(self, message: Message) -> None:
-        """Keep one message of the kinds progress, row, metric, log and artifact; others say nothing to store."""
+        """Keep one message of the kinds progress, row, metrics, log and artifact; others say nothing to store."""
         buffer = self._buffer
         match message["is"]:
             case "progress":
                 buffer.done = message["done"]
             case "row":
                 buffer.rows.append(message["row"])
-            case "metric" if math.isfinite(message["value"]):  # JSON and charts know no infinity
-                buffer.points.append((message["name"], message["value"], timezone.now()))
+            case "metrics":
+                buffer.reports.append(metrics.Report(message["values"], message["seconds"], time.time()))
             case "log":
                 buffer.lines.append(logbook.Line(message["text"], message["level"]))
             case "artifact":
@@ -105,10 +103,7 @@ class Recorder:
         new = shard.experiment.kind_object.record(shard, buffer.rows, seq) if buffer.rows else 0
         done = shard.done + new if buffer.done is None else buffer.done
         Shard.objects.filter(pk=shard.pk).update(done=min(done, shard.total), seq=seq)
-        Metric.objects.bulk_create(
-            Metric(experiment_id=shard.experiment_id, shard=shard, seq=seq, name=name[:40], at=at, value=value)
-            for name, value, at in buffer.points
-        )
+        metrics.write(shard.experiment_id, seq, buffer.reports)
         logbook.write(shard.experiment_id, seq, buffer.lines, shard.pk)
         if time.monotonic() - self._summarised >= _SUMMARY_SECONDS:
             leases.summarise(shard.experiment_id)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
@@ -57,8 +58,8 @@ class PipeContext:
     def row(self, row: Any) -> None:
         self.send("row", row=dict(row))
 
-    def metric(self, name: str, value: float) -> None:
-        self.send("metric", name=name, value=float(value))
+    def metrics(self, values: Mapping[str, float], seconds: float) -> None:
+        self.send("metrics", values={name: float(value) for name, value in values.items()}, seconds=float(seconds))
 
     def log(self, text: str, level: str = "info") -> None:
         self.send("log", text=text, level=level)

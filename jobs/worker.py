@@ -9,7 +9,9 @@ import logging
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from celery import signals
@@ -18,7 +20,7 @@ from django.utils import timezone
 
 from jobs import dispatch, leases
 from jobs.announcer import announcer
-from jobs.devices import device_name
+from jobs.devices import Processor, describe, processors
 from jobs.models import Queue, Shard, ShardStatus, Worker
 from jobs.supervisor import Attempt
 from jobs.warm_runner import WarmRunner
@@ -26,6 +28,7 @@ from jobs.warm_runner import WarmRunner
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 5.0
+_LOOK_SECONDS = 4.0  # between two looks at the processors: nvidia-smi is a process of its own
 _LAST_WORDS_SECONDS = 2.0
 _LONGEST_GOODBYE_SECONDS = 15.0  # Celery may wait for a broker that is gone
 
@@ -39,6 +42,8 @@ class ThisWorker:
         self.stopping = threading.Event()
         self._runner = WarmRunner()
         self._shard_id: int | None = None
+        self._processors: list[Processor] = []
+        self._looked = -_LOOK_SECONDS
         self._beat_now = threading.Event()
         self._lock = threading.Lock()
 
@@ -48,7 +53,8 @@ class ThisWorker:
         reaped = leases.reap(self.name)
         if reaped:
             logger.warning("%d shard(s) of the last run of %s are queued again", reaped, self.name)
-        self._write_row(device=device_name(self.queue), started_at=timezone.now())
+        self._look()
+        self._write_row(started_at=timezone.now())
         connection.close()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -89,21 +95,32 @@ class ThisWorker:
             except DatabaseError as error:  # the reconciler judges by the row's age; try again at the next beat
                 logger.warning("no heartbeat: %s", error)
             connection.close()
+            self._look()  # after the beat, which a slow driver must not hold up
             self._beat_now.wait(HEARTBEAT_SECONDS)
             self._beat_now.clear()
+
+    def _look(self) -> None:
+        """What the next beat tells about the processors. A GPU that does not answer any more keeps its name."""
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            found = processors(self.queue)
+            lost = any(each.is_gpu for each in self._processors) and not found[0].is_gpu
+            self._processors = [Processor(each.name, True) for each in self._processors] if lost else found
+            self._looked = time.monotonic()
 
     def _write_row(self, **more: Any) -> None:
         values = {
             "queue": self.queue,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "device": describe(self._processors),
+            "processors": [asdict(each) for each in self._processors],
             "heartbeat_at": timezone.now(),
             "shard_id": self._shard_id,
             **more,
         }
-        # The row may have been removed as stale while this machine slept; then it comes back with its device.
+        # The row may have been removed as stale while this machine slept; then it comes back.
         if not Worker.objects.filter(name=self.name).update(**values):
-            Worker.objects.create(name=self.name, **{"device": device_name(self.queue), **values})
+            Worker.objects.create(name=self.name, **values)
 
 
 def _refuse_second(name: str) -> None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.sampling.estimate import Estimate, estimate
+from engine.sampling.estimate import Estimate, Fit, estimate, fit
 from engine.sampling.prompts import PromptError, render_prompts
 from engine.sampling.shape import ModelShape, model_shape
 from engine.sampling.sources import DEMO_MODEL, ModelError
-from engine.sampling.types import Request, Sample, SamplingParams, StepStats
+from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
 
 if TYPE_CHECKING:
     from engine.sampling.engine import Engine
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEMO_MODEL",
+    "EarlyStop",
     "Engine",
     "Estimate",
+    "Fit",
     "Model",
     "ModelError",
     "ModelShape",
@@ -36,6 +38,7 @@ __all__ = [
     "SamplingParams",
     "StepStats",
     "estimate",
+    "fit",
     "load_model",
     "model_shape",
     "render_prompts",

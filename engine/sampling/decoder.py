@@ -17,7 +17,12 @@ from kernels.fused import gated_activation, rms_norm, rope_append
 # Attention of q (rows, heads, size) over one layer's pool: attend(q, keys, values, scale=, softcap=, window=).
 Attend = Callable[..., Tensor]
 FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"}
-_ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh"]] = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_tanh": "gelu_tanh"}
+_ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh"]] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_tanh": "gelu_tanh",
+}
 
 
 @dataclass(slots=True)

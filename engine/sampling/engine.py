@@ -16,6 +16,7 @@ from engine.sampling.parallel import Group
 from engine.sampling.run import Run
 from engine.sampling.runner import Runner
 from engine.sampling.scheduler import Limits
+from engine.sampling.shape import BYTES_PER_VALUE
 from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
 
 
@@ -57,9 +58,8 @@ class Engine:
             self._runner = PagedRunner(model, max_batch=self._max_batch, group=self._group)
         else:
             self._runner = PaddedRunner(model, max_batch=self._max_batch)
-        self._budget = kv_budget_tokens or free_kv_tokens(
-            model.device, model.shape, batch=self._max_batch, gpus=self._group.size
-        )
+        fitting = free_kv_tokens(model.device, model.shape, batch=self._max_batch, gpus=self._group.size)
+        self._budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
         self.early_stops: dict[int, EarlyStop] = {}  # of the last call, by problem
 
     def generate(
@@ -154,7 +154,7 @@ def _check_requests(root: Sequence[int], requests: Sequence[Request], context: i
 
 def _root_stats(tokens: int, budget: int) -> StepStats:
     return StepStats(
-        new_tokens=0, prefill_tokens=tokens, batch=0, kv_tokens=tokens, path_tokens=0, kv_budget=budget, waiting=0
+        new_tokens=0, prefill_tokens=tokens, batch=0, kv_tokens=tokens, path_tokens=tokens, kv_budget=budget, waiting=0
     )
 
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 from engine.sampling.attention import ATTENTION_NAME, check_supported
 from engine.sampling.gguf_copy import dense_copy
 from engine.sampling.packed import pack_linears
-from engine.sampling.shape import BYTES_PER_VALUE, ModelShape, model_shape
+from engine.sampling.shape import ModelShape, model_shape
 from engine.sampling.sources import ModelError, find_model
 
 
@@ -30,11 +30,6 @@ class Model:
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """In the dtype the model was loaded in."""
-        return self.shape.kv_bytes_per_token // BYTES_PER_VALUE * self.dtype.itemsize
 
     @property
     def dtype(self) -> torch.dtype:

@@ -45,9 +45,7 @@ class _State:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         wide = partial(zeros, dtype=torch.int64)
-        return _State(
-            wide(rows), wide(rows), zeros(rows), zeros(rows), zeros(rows), zeros(rows), output=zeros(2, rows)
-        )
+        return _State(wide(rows), wide(rows), zeros(rows), zeros(rows), zeros(rows), zeros(rows), output=zeros(2, rows))
 
 
 class PagedRunner:
@@ -83,7 +81,7 @@ class PagedRunner:
 
     @torch.inference_mode()
     def prepare(self, limits: Limits, params: SamplingParams) -> None:
-        whole = -(-limits.kv_tokens // self._page)
+        whole = limits.kv_tokens // self._page
         if not self._graphed:  # a CPU's memory is shared with others: no more than this call can use
             sample = limits.node_cost(limits.node_tokens) + -(-limits.sample_tokens // self._page) * self._page
             whole = min(whole, -(-(limits.root_cost + limits.batch * sample) // self._page))

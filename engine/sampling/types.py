@@ -82,9 +82,9 @@ class StepStats:
     new_tokens: int  # drawn, over all samples
     prefill_tokens: int  # prompt tokens computed
     batch: int  # samples that took part
-    kv_tokens: int  # tokens whose keys and values are held
-    path_tokens: int  # what would be held if every sample had its own copy of its prompt
-    kv_budget: int  # tokens that fit
+    kv_tokens: int  # tokens whose keys and values are held, each shared one once
+    path_tokens: int  # tokens that the samples running now would hold if nothing were shared
+    kv_budget: int  # tokens whose keys and values fit
     waiting: int  # samples not yet admitted
 
 

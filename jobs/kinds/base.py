@@ -111,7 +111,8 @@ class Context(Protocol):
 
     def row(self, row: Row) -> None: ...
 
-    def metric(self, name: str, value: float) -> None: ...
+    def metrics(self, values: Mapping[str, float], seconds: float) -> None:
+        """Means over the last ``seconds``, on this worker. Pages show their sum over the workers that draw."""
 
     def log(self, text: str, level: str = "info") -> None: ...
 

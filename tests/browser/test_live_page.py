@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from jobs import metrics
+from jobs.devices import Processor
 from jobs.live import announce
-from jobs.models import Experiment, LogLine, Shard, ShardStatus, Status
+from jobs.models import Experiment, LogLine, Shard, ShardStatus, Status, Worker, next_seq
 from tests.browser.conftest import OpenContext, violations
 from tests.stack import Stack
 from tests.webapp.test_live_page import share
@@ -41,6 +46,12 @@ def states(make_experiment: Make) -> dict[str, Experiment]:
         for status in Status.values
     }
     draw(found["finished"], 12)
+    report = metrics.Report(
+        {"tokens_per_second": 90, "batch": 8, "kv_tokens": 4, "path_tokens": 9, "kv_budget": 10}, 60, 1e9
+    )
+    metrics.write(found["finished"].pk, 1, [report])
+    gpu = Processor("NVIDIA H200", True, 61 * 2**30, 140 * 2**30, 97, 64)
+    Worker.objects.create(name="gpu@a", queue="gpu", host="h", device=gpu.name, pid=1, processors=[asdict(gpu)])
     failed = found["failed"]
     Shard.objects.create(
         experiment=failed, stage="generate", stage_index=0, index=2, queue="gpu", status=ShardStatus.FAILED, attempt=3,
@@ -59,7 +70,11 @@ def test_every_page_is_accessible(
     finished = f"/experiments/{states['finished'].code}/"
     paths = [f"/experiments/{experiment.code}/" for experiment in states.values()]
     paths += [finished + tab for tab in ("samples/", "samples/?verdict=correct", "config/", "files/")]
-    paths += [f"{finished}?coverage=table&problems=table", f"/experiments/{states['failed'].code}/log/", "/account/"]
+    paths += [
+        f"{finished}?coverage=table&problems=table&engine=table",
+        f"/experiments/{states['failed'].code}/log/",
+        "/account/",
+    ]
     paths += [f"/teams/{team}/{page}/" for page in ("experiments", "new/sampling", "workers", "links", "people")]
     page = new_context(alice, color_scheme=theme).new_page()
     for path in paths:
@@ -143,6 +158,42 @@ def test_zoom_survives_an_update_and_views_are_in_the_address(
     page.wait_for_url("**/samples/?problem=1")
 
 
+def test_the_engine_is_shown_live_and_after_a_reload(
+    make_experiment: Make, bob: User, new_context: OpenContext
+) -> None:
+    experiment = make_experiment(status=Status.RUNNING, n=4, c=1, spec={"samples": 8})
+    page = new_context(bob).new_page()
+    page.goto(f"/experiments/{experiment.code}/")
+    panel = page.locator("#engine")
+    expect(panel).to_contain_text("The engine reports once the model is loaded")
+    values = panel.locator(".engine-value")
+    expect(page.locator(SIGN)).to_have_text("Live")
+
+    now = time.time()
+    held = {"batch": 64, "kv_tokens": 300_000, "path_tokens": 1_860_000, "kv_budget": 1_000_000}
+    for i in range(30):
+        report = metrics.Report({"tokens_per_second": 2000.0 + i, **held}, 1.0, now - 35 + i)
+        metrics.write(experiment.pk, next_seq(experiment.pk), [report, report])  # two workers
+    announce(experiment.pk)
+    expect(values).to_have_text([re.compile("4,0.."), "30.0%", "128", "6.2×"])
+    expect(page.locator('[data-kpi="throughput"] .kpi-value')).to_have_text(re.compile("4,0.."))
+
+    page.reload()
+    expect(values).to_have_text([re.compile("4,0.."), "30.0%", "128", "6.2×"])
+    assert panel.locator("path.line").first.get_attribute("d").count("L") > 10  # type: ignore[union-attr]
+    panel.get_by_role("button", name="View as table").click()
+    assert "engine=table" in page.url
+    assert panel.locator("tbody tr").count() > 10
+    expect(panel.locator("tbody tr").first.locator("td")).to_have_text([re.compile("4,0.."), "30.0%", "128", "6.2×"])
+    check(page)
+
+    # The end: what was measured stays, as means over the time in which answers were drawn.
+    Experiment.objects.filter(pk=experiment.pk).update(last_seq=100, status=Status.FINISHED)
+    page.reload()
+    expect(panel).to_contain_text("means over the time in which answers were drawn")
+    assert violations(page) == []
+
+
 def test_hostile_answers_run_nothing(make_experiment: Make, bob: User, new_context: OpenContext) -> None:
     experiment = make_experiment(problems=1)
     draw(
@@ -172,7 +223,7 @@ def test_deltas_merge(chromium: Browser) -> None:
         return {
             "after": after, "seq": seq, "status": "running", "artifacts": [],
             "log": [{"seq": each, "text": str(each)} for each in log],
-            "metrics": {"speed": [[each, 1.0] for each in points]},
+            "metrics": {"width": 2, "series": {"speed": [[each, float(seq)] for each in points]}},
             "kind": {"problems": problems, "drawn": seq},
         }  # fmt: skip
 
@@ -181,9 +232,13 @@ def test_deltas_merge(chromium: Browser) -> None:
     merged = merge(start, news)
     assert [row[:2] for row in merged["kind"]["problems"]] == [[0, 1], [1, 2], [2, 1]]
     assert [line["seq"] for line in merged["log"]] == [1, 3, 4, 5]
-    assert merged["metrics"]["speed"] == [[10, 1.0], [20, 1.0], [30, 1.0]]
+    assert merged["metrics"] == {"width": 2, "series": {"speed": [[10, 3.0], [20, 5.0], [30, 5.0]]}}
     assert (merged["seq"], merged["kind"]["drawn"]) == (5, 5)
     assert merge(merged, news) == merged
     assert merge(merged, start) == merged
+    nothing = merge(merged, make(5, 6, [], [], []) | {"metrics": {"width": 0, "series": {}}})
+    assert nothing["metrics"] == merged["metrics"]
+    wider = merge(merged, make(5, 6, [], [], []) | {"metrics": {"width": 4, "series": {"speed": [[0, 4.0]]}}})
+    assert wider["metrics"] == {"width": 4, "series": {"speed": [[0, 4.0]]}}
     assert merge(start, make(4, 6, [], [], [])) is None
     page.close()

@@ -34,7 +34,7 @@ def _work(job: dict[str, Any], context: Context) -> None:
         context.row({"unit": unit, "text": str(os.getpid())})
         done += 1
         context.progress(done)
-    context.metric("units_per_second", float(done))
+    context.metrics({"units_per_second": float(done)}, 1.0)
 
 
 def _slow(job: dict[str, Any], context: Context) -> None:
@@ -79,7 +79,7 @@ def _noisy(job: dict[str, Any], context: Context) -> None:
     print('{"is": "done", "id": "0.0"}\x00', flush=True)
     sys.stderr.write("warning\n")
     context.log("nul \0 and half \ud800 a pair")
-    context.metric("units_per_second", float("inf"))
+    context.metrics({"units_per_second": float("inf")}, 1.0)
     for unit in job["units"]:
         context.row({"unit": unit, "text": "a\0b"})
     file = Path(context.data_dir) / "noise.txt"

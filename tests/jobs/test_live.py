@@ -13,9 +13,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import leases, logbook, services
-from jobs.live import live_state, ordinal, stage_state, thin
-from jobs.models import Experiment, LogLine, Metric, ShardStatus, Worker, next_seq
+from jobs import leases, logbook, metrics, services
+from jobs.live import live_state, ordinal, stage_state
+from jobs.models import Experiment, LogLine, ShardStatus, Worker, next_seq
 from jobs.recorder import Recorder
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,21 @@ def merge(state: State, delta: State) -> State | None:
         **delta,
         "log": [*state["log"], *(line for line in delta["log"] if line["seq"] > state["seq"])],
         "artifacts": sorted(artifacts.values(), key=lambda item: item["name"]),
+        "metrics": merge_metrics(state["metrics"], delta["metrics"]),
         "kind": {"units": sorted({*state["kind"]["units"], *delta["kind"]["units"]})},
+    }
+
+
+def merge_metrics(old: State, fresh: State) -> State:
+    """Spans are absolute; a new width comes with all of them."""
+    if not fresh["width"]:
+        return old
+    before = old["series"] if old["width"] == fresh["width"] else {}
+    merged = {name: dict(before.get(name, [])) | dict(points) for name, points in fresh["series"].items()}
+    kept = {name: dict(points) for name, points in before.items() if name not in merged}
+    return {
+        "width": fresh["width"],
+        "series": {name: [[at, points[at]] for at in sorted(points)] for name, points in (kept | merged).items()},
     }
 
 
@@ -60,6 +74,15 @@ class Driver:
             self.unit += 1
             recorder.flush()
 
+    def measure(self) -> None:
+        """Each time a while later, so that spans become wider on the way."""
+        if self.recorders:
+            lease, _ = self.recorders[0]
+            self.unit += 1
+            with leases.held(lease) as (shard, seq):
+                report = metrics.Report({"speed": self.unit}, 3.0, 1_000.0 + 5 * self.unit)
+                metrics.write(shard.experiment_id, seq, [report])
+
     def keep_file(self) -> None:
         if self.recorders:
             path = self.folder / "file.txt"
@@ -81,15 +104,16 @@ class Driver:
         services.rename(experiment=self.experiment, name=f"Name {self.unit}")
 
 
-STEPS = ["claim", "report", "report", "keep_file", "finish", "fail", "rename"]
+STEPS = ["claim", "report", "report", "measure", "measure", "keep_file", "finish", "fail", "rename"]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3), st.booleans()), max_size=25))
 def test_any_sequence_of_deltas_merges_to_the_snapshot(
-    submit: Submit, tmp_path: Path, steps: list[tuple[str, int, bool]]
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, int, bool]]
 ) -> None:
     """Broadcasts overlap and get lost; a page that sees a gap asks with its own number. It always ends up right."""
+    monkeypatch.setattr(metrics, "MOST_SPANS", 3)
     Experiment.objects.all().delete()
     experiment = submit(shards=3, units=4)
     driver = Driver(experiment, tmp_path)
@@ -108,6 +132,7 @@ def test_any_sequence_of_deltas_merges_to_the_snapshot(
     assert page["log"] == snapshot["log"]
     assert page["kind"] == snapshot["kind"]
     assert page["artifacts"] == snapshot["artifacts"]
+    assert page["metrics"] == snapshot["metrics"]
     json.dumps(snapshot)
 
 
@@ -115,7 +140,8 @@ def test_nothing_new_is_small(submit: Submit) -> None:
     experiment = submit(shards=3)
     seq = live_state(experiment)["seq"]
     delta = live_state(experiment, after=seq)
-    assert (delta["log"], delta["metrics"], delta["artifacts"], delta["kind"]) == ([], {}, [], {"units": []})
+    assert (delta["log"], delta["artifacts"], delta["kind"]) == ([], [], {"units": []})
+    assert delta["metrics"] == {"width": 0, "series": {}}
 
 
 def test_rows_of_a_later_number_wait_for_the_state_that_covers_them(submit: Submit) -> None:
@@ -130,13 +156,8 @@ def test_size_is_bounded(submit: Submit) -> None:
     for _ in range(4):
         seq = next_seq(experiment.pk)
         logbook.write(experiment.pk, seq, (logbook.Line(f"line {i}") for i in range(100)))
-        Metric.objects.bulk_create(
-            Metric(experiment=experiment, seq=seq, name="tokens_per_second", value=i) for i in range(1000)
-        )
     state = live_state(experiment)
     assert len(state["log"]) == 200 and state["log"][-1]["text"] == "line 99"
-    points = state["metrics"]["tokens_per_second"]
-    assert len(points) == 200 and (points[0][1], points[-1][1]) == (0, 999)
 
 
 def test_the_log_keeps_the_newest_lines_only(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,15 +204,6 @@ def test_a_stage_in_one_word() -> None:
     assert stage_state({"failed": 1, "done": 1, "waiting": 1}) == "failed"
     assert stage_state({"running": 1, "failed": 1}) == "running"
     assert stage_state({"waiting": 1, "cancelled": 1}) == "cancelled"
-
-
-@given(st.integers(1, 1000), st.integers(2, 50))
-def test_thinning_keeps_order_and_ends(count: int, most: int) -> None:
-    points = [[float(i), 0.0] for i in range(count)]
-    thinned = thin(points, most)
-    assert len(thinned) == min(count, most)
-    assert thinned == sorted(thinned) and thinned[0] == points[0] and thinned[-1] == points[-1]
-    assert len({point[0] for point in thinned}) == len(thinned)
 
 
 def test_eta_comes_from_the_measured_rate(submit: Submit) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs import leases, services
+from jobs import leases, metrics, services
 from jobs.kinds.sampling.models import Problem
-from jobs.models import Artifact, Experiment, LogLine, Metric, ShardStatus, Status
+from jobs.models import Artifact, Experiment, LogLine, MetricSpan, ShardStatus, Status
 from jobs.worker import ThisWorker
 from tests.stack import wait_for
 
@@ -37,7 +37,8 @@ def test_an_experiment_runs_through_all_stages(submit: Submit, worker: ThisWorke
     assert units(experiment) == list(range(12))
     assert experiment.started_at and experiment.finished_at
     assert set(experiment.shards.values_list("status", "attempt")) == {(ShardStatus.DONE, 1)}
-    assert Metric.objects.filter(experiment=experiment).count() == 7
+    means = metrics.means([experiment], "units_per_second")
+    assert means is not None and means.worker_seconds == pytest.approx(7)  # each shard reported one second
 
 
 def test_the_runner_stays_warm_between_shards(submit: Submit, worker: ThisWorker) -> None:
@@ -85,7 +86,7 @@ def test_prints_and_odd_texts_do_no_harm(submit: Submit, worker: ThisWorker) -> 
     assert experiment.status == Status.FINISHED
     assert set(Problem.objects.filter(experiment=experiment).values_list("uid", flat=True)) == {"ab"}
     assert LogLine.objects.filter(experiment=experiment, text="nul  and half ? a pair").exists()
-    assert not Metric.objects.filter(experiment=experiment).exists()
+    assert not MetricSpan.objects.filter(experiment=experiment).exists()
     artifact = Artifact.objects.get(experiment=experiment)
     assert (artifact.name, artifact.size, artifact.file.read()) == ("noise.txt", 5, b"noise")
 

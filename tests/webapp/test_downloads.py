@@ -15,7 +15,8 @@ from django.http import HttpResponse
 from django.test import AsyncClient
 from django.urls import reverse
 
-from jobs.models import Artifact, Experiment, LogLine
+from jobs import metrics
+from jobs.models import Artifact, Experiment, LogLine, next_seq
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
@@ -82,6 +83,20 @@ def test_an_experiment_without_samples_gives_empty_tables(make_experiment: Make,
     experiment = make_experiment()
     assert fetch(address(experiment, "samples.jsonl"), bob)[1] == ""
     assert fetch(address(experiment, "coverage.csv"), bob)[1] == "k,coverage,low,high\n"
+    heads = "start,seconds,tokens_per_second,batch,kv_tokens,path_tokens,kv_budget\n"
+    assert fetch(address(experiment, "engine.csv"), bob)[1] == heads
+
+
+def test_the_engines_table_sums_over_workers(make_experiment: Make, bob: User) -> None:
+    experiment = make_experiment()
+    both = {"tokens_per_second": 50.0, "batch": 8, "kv_tokens": 300, "path_tokens": 900, "kv_budget": 1000}
+    reports = [metrics.Report(both, 2.0, 1_000_002.0), metrics.Report(both, 2.0, 1_000_002.0)]
+    reports.append(metrics.Report({"tokens_per_second": 7.0}, 1.0, 1_000_005.0))  # as versions before reported
+    metrics.write(experiment.pk, next_seq(experiment.pk), reports)
+    assert fetch(address(experiment, "engine.csv"), bob)[1].splitlines()[1:] == [
+        "1970-01-12T13:46:40+00:00,2,100.0,16.0,600.0,1800.0,2000.0",
+        "1970-01-12T13:46:44+00:00,2,7.0,,,,",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.devices import Processor
 from jobs.models import Experiment, Shard, Worker
 from webapp.accounts.models import Team, User
 from webapp.experiments.listing import PAGE_SIZE, ListQuery
@@ -161,6 +163,42 @@ def test_a_worker_does_not_tell_what_other_teams_run(
     Worker.objects.create(name="gpu@aspen", queue="gpu", host="aspen", device="CPU, 2 cores", pid=1, shard=shard)
     page = as_user(alice).get(reverse("workers", args=[team.code])).content.decode()
     assert "gpu@aspen" in page and "another team" in page and "Secret plan" not in page
+
+
+def test_the_workers_page_shows_each_gpu(
+    as_user: SignIn, team: Team, alice: User, make_experiment: MakeExperiment
+) -> None:
+    experiment = make_experiment(problems=0, name="Mine")
+    shard = Shard.objects.create(experiment=experiment, stage="generate", stage_index=0, index=3, queue="gpu")
+
+    def worker(name: str, queue: str, *processors: Processor, **more: Any) -> None:
+        told = [asdict(each) for each in processors]
+        device = processors[0].name if processors else "CPU, 2 cores"
+        Worker.objects.create(name=name, queue=queue, host="h", device=device, pid=1, processors=told, **more)
+
+    gib = 2**30
+    worker(
+        "gpu@pair",
+        "gpu",
+        Processor("NVIDIA H200", True, 61 * gib, 140 * gib, 97, 64),
+        Processor("NVIDIA H100", True, 2 * gib, 80 * gib),
+        shard=shard,
+    )
+    worker("gpu@mute", "gpu", Processor("NVIDIA A100", True))
+    worker("gpu@laptop", "gpu", Processor("CPU, 8 cores", False, 4 * gib, 16 * gib))
+    worker("cpu@old", "cpu")  # from before workers told more than a name
+    gone = timezone.now() - timedelta(seconds=40)
+    worker("gpu@gone", "gpu", Processor("NVIDIA L4", True, gib, 24 * gib, 50, 50), heartbeat_at=gone)
+    page = as_user(alice).get(reverse("workers", args=[team.code])).content.decode()
+    rows = {re.search(r"(\w+@\w+)<", row)[1]: re.sub(r"\s+", " ", row) for row in page.split("<tr ")[1:]}  # type: ignore[index]
+
+    assert "97% busy, 64 °C" in rows["gpu@pair"] and "65.5 GB of 150.3 GB in use" in rows["gpu@pair"]
+    assert "NVIDIA H100" in rows["gpu@pair"] and "2.1 GB of 85.9 GB in use" in rows["gpu@pair"]
+    assert ">Mine</a>, generate 3" in rows["gpu@pair"] and "Busy" in rows["gpu@pair"]
+    assert "nvidia-smi does not answer" in rows["gpu@mute"]
+    assert "No NVIDIA GPU was found, so the CPU stands in." in rows["gpu@laptop"]
+    assert "does not tell" in rows["cpu@old"] and "stands in" not in rows["cpu@old"]
+    assert "Silent" in rows["gpu@gone"] and "Nothing is known" in rows["gpu@gone"] and "busy" not in rows["gpu@gone"]
 
 
 def test_search_finds_by_name(as_user: SignIn, team: Team, vera: User, some: list[Experiment]) -> None:

@@ -13,9 +13,10 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs import metrics
 from jobs.kinds.sampling.models import ProblemSet, Sample
 from jobs.kinds.sampling.spec import SamplingSpec
-from jobs.models import Experiment, Metric
+from jobs.models import Experiment, Worker
 from webapp.accounts.models import Team, User
 from webapp.experiments.forms import fields_of
 
@@ -123,9 +124,13 @@ def estimate(client: Client, url: str, **change: Any) -> Any:
 
 def test_estimate_says_what_is_not_known(as_user: SignIn, vera: User, url: str) -> None:
     told = estimate(as_user(vera), url)
-    rows = dict(told["rows"])
-    assert (rows["Problems"], rows["Samples"], rows["Run time"]) == ("4", "32", "not known yet")
-    assert rows["Tokens drawn"] == "at most 2.05k"  # 32 samples of 64 tokens
+    rows = {label: (value, known) for label, value, known in told["rows"]}
+    assert (rows["Problems"], rows["Samples"]) == (("4", ""), ("32", ""))
+    assert rows["Run time"] == ("not known yet", "")
+    assert rows["Tokens drawn"] == ("at most 2.05k", "upper bound")  # 32 samples of 64 tokens
+    assert rows["Answers at once"] == ("no GPU worker is running", "")
+    # SmolLM2-135M: 30 layers with 3 KV heads of 64, two bytes each, keys and values.
+    assert rows["Keys and values"] == ("23 kB a token", "from the model's sizes")
     assert "has not run here yet" in told["note"]
 
 
@@ -133,18 +138,20 @@ def test_estimate_uses_what_earlier_runs_measured(
     as_user: SignIn, bob: User, url: str, make_experiment: MakeExperiment
 ) -> None:
     earlier = make_experiment(problems=1, spec={"max_tokens": 64})
-    for speed in (90, 110):
-        Metric.objects.create(experiment=earlier, seq=1, name="tokens_per_second", value=speed)
+    reports = [metrics.Report({"tokens_per_second": speed}, 2.0, 1_000_000.0) for speed in (90, 110)]
+    metrics.write(earlier.pk, 1, reports)  # two workers: one has drawn 100 a second
     problem = earlier.problems.get()
     for i, tokens in enumerate((20, 44)):
         Sample.objects.create(
             experiment=earlier, problem=problem, index=i, seed=i, tokens=tokens, logprob=-1, finish="eos"
         )
     told = estimate(as_user(bob), url)
-    rows = dict(told["rows"])
-    assert rows["Tokens drawn"] == "about 1.02k"  # 32 samples of 32 tokens
-    assert rows["Run time"].startswith("about 1")  # 1,024 tokens and some of the prompts at 100 a second
-    assert "your team's 1 earlier run" in told["note"] and "100 tokens a second" in told["note"]
+    rows = {label: (value, known) for label, value, known in told["rows"]}
+    assert rows["Tokens drawn"] == ("about 1.02k", "measured")  # 32 samples of 32 tokens
+    # 1,024 tokens and some of the prompts at 100 a second
+    assert rows["Run time"] == ("about 10 s", "on one worker, at that speed")
+    assert rows["Speed"] == ("100 tokens a second", "measured, of one worker")
+    assert "your team's 1 earlier run" in told["note"]
 
 
 def test_estimate_of_a_wrong_form_says_where(as_user: SignIn, bob: User, url: str) -> None:
@@ -161,7 +168,36 @@ def test_estimate_never_waits_for_a_download(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
     told = estimate(as_user(bob), url, model="some-lab/some-model")
-    assert dict(told["rows"])["Memory"] == "not known yet"
+    assert ["Memory", "not known yet", ""] in told["rows"]
+
+
+def gpu_worker(name: str, device: str, memory: float) -> None:
+    told = {"name": device, "is_gpu": True, "memory_used": 0, "memory_total": int(memory)}
+    told |= {"utilisation": None, "temperature": None}
+    Worker.objects.create(name=name, queue="gpu", host="birch", device=device, pid=1, processors=[told])
+
+
+def test_estimate_says_what_fits_on_the_workers_that_are_there(as_user: SignIn, bob: User, url: str) -> None:
+    gpu_worker("gpu0@birch", "NVIDIA H200", 150e9)
+    gpu_worker("gpu1@birch", "NVIDIA H200", 150e9)
+    gpu_worker("gpu0@old", "Small card", 6e9)
+    Worker.objects.create(name="gpu@silent", queue="gpu", host="h", device="CPU", pid=1, processors=[])
+
+    def fits(**change: str) -> dict[str, str]:
+        rows = estimate(as_user(bob), url, **change)["rows"]
+        return {known: value for label, value, known in rows if label == "Answers at once"}
+
+    # 4 problems of 8 samples are one call of the engine: 32 answers of 64 tokens beside 269 MB of weights.
+    assert fits() == {"on NVIDIA H200": "32, in 317 MB of 150.0 GB", "on Small card": "32, in 317 MB of 6.0 GB"}
+    # Answers of 32,768 tokens need 755 MB each.
+    told = fits(samples="1000", max_tokens="32768")
+    large, small = (int(told[device].split(",")[0]) for device in ("on NVIDIA H200", "on Small card"))
+    assert 100 < large < 150e9 / 755e6 and 2 <= small < 6e9 / 755e6
+    Worker.objects.all().delete()
+    gpu_worker("gpu0@old", "Tiny", 275e6)
+    assert fits(max_tokens="32768") == {"on Tiny": "none fits in its 275 MB"}
+    Worker.objects.update(processors=[{"name": "Tiny", "is_gpu": True, "memory_total": 1000}])
+    assert fits() == {"on Tiny": "none: the weights are larger than its 1 kB"}
 
 
 # --- problem sets

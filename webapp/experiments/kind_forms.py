@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from webapp.accounts.models import Team
 
@@ -26,12 +26,18 @@ class PresetCard:
     values: dict[str, Any]
 
 
+class EstimateRow(NamedTuple):
+    label: str
+    value: str
+    known: str = ""  # how: "measured", "guess", ...; empty where that is plain
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an experiment will take, before it is submitted: rows of (label, value), and a note on how it is known."""
+    """What an experiment will take, before it is submitted."""
 
-    rows: list[tuple[str, str]] = field(default_factory=list)
-    note: str = ""
+    rows: list[EstimateRow] = field(default_factory=list)
+    note: str = ""  # in a sentence or two
 
 
 class KindForm(ABC):

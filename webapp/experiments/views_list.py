@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
@@ -11,8 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from jobs.devices import Processor
 from jobs.kinds import all_kinds
-from jobs.models import Experiment, Status, Worker
+from jobs.models import Experiment, Queue, Status, Worker
 from webapp.accounts.models import Membership, Team, User
 from webapp.context import WORKER_SILENCE
 from webapp.experiments import listing
@@ -113,8 +115,30 @@ def workers(request: HttpRequest, team: UUID) -> HttpResponse:
     found, _ = get_team(request, team)
     since = timezone.now() - WORKER_SILENCE
     known = Worker.objects.select_related("shard__experiment").order_by("host", "name")
-    rows = [(worker, worker.heartbeat_at > since, _own_experiment(worker, found)) for worker in known]
+    rows = [
+        WorkerRow(worker, worker.heartbeat_at > since, _own_experiment(worker, found), _processors(worker))
+        for worker in known
+    ]
     return render(request, "experiments/workers.html", {"team": found, "workers": rows})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    worker: Worker
+    is_alive: bool
+    experiment: Experiment | None
+    processors: list[Processor]
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether a CPU does the work of a GPU."""
+        return self.worker.queue == Queue.GPU and any(not each.is_gpu for each in self.processors)
+
+
+def _processors(worker: Worker) -> list[Processor]:
+    """As the last heartbeat told; a worker of an older version told the name only."""
+    told = [Processor(**each) for each in worker.processors]
+    return told or [Processor(worker.device, is_gpu=not worker.device.startswith("CPU"))]
 
 
 def _own_experiment(worker: Worker, team: Team) -> Experiment | None:

@@ -145,7 +145,8 @@ def _estimate(kind: Kind, form: SpecForm, team: Team) -> Estimate:
 
 @require_POST
 def estimate(request: HttpRequest, team: UUID, kind: str) -> JsonResponse:
-    """What the posted form would take: ``{"rows": [[label, value], ...], "note", "errors": {field: sentence}}``."""
+    """What the posted form would take: ``{"rows": [[label, value, how it is known], ...], "note", "errors"}``; errors
+    are sentences by field."""
     found, _ = get_team(request, team)
     kind_object = _kind(kind)
     form = SpecForm(kind_object.Spec, data=request.POST)

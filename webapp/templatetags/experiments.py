@@ -75,6 +75,14 @@ def duration(value: timedelta | float | None) -> str:
 
 
 @register.filter
+def size(n_bytes: int) -> str:
+    """Bytes as ``46 kB``, ``270 MB`` or ``1.4 GB`` (decimal units)."""
+    if n_bytes < 1e6:
+        return f"{max(1, round(n_bytes / 1e3))} kB"
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{round(n_bytes / 1e6)} MB"
+
+
+@register.filter
 def ago(value: datetime | None) -> str:
     """How long ago: ``12 s ago``; a clock that runs ahead by a little counts as now."""
     return "" if value is None else f"{duration(timezone.now() - value)} ago"

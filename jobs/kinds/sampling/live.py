@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from django.db.models import Avg
-from django.utils import timezone
 
 from engine.coverage import Curve, coverage_curve
+from jobs import metrics
 from jobs.kinds.sampling.models import Problem
-from jobs.kinds.sampling.plan import GENERATE
-from jobs.models import Experiment, Metric, ShardStatus
+from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
+from jobs.models import Experiment
 
 _COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "seq")
-# A worker reports its speed every second; one that was silent for longer is not drawing.
-_RECENT = timedelta(seconds=10)
 
 
 def changes(experiment: Experiment, after: int) -> dict[str, Any]:
@@ -77,15 +73,11 @@ def summary(experiment: Experiment) -> dict[str, Any]:
 
 
 def tokens_per_second(experiment: Experiment) -> float | None:
-    """Mean of the last seconds, summed over the workers that draw; after the end the mean over the whole experiment;
-    None before."""
-    metrics = Metric.objects.filter(experiment=experiment, name="tokens_per_second")
+    """Of all workers that draw: the mean of the last seconds, after the end that of the whole drawing; None before."""
     if experiment.has_ended:
-        mean: float | None = metrics.aggregate(mean=Avg("value"))["mean"]
-        return mean
-    recent = metrics.filter(shard__stage=GENERATE, shard__status=ShardStatus.RUNNING, at__gte=timezone.now() - _RECENT)
-    by_shard = list(recent.values("shard_id").annotate(mean=Avg("value")).values_list("mean", flat=True))
-    return sum(by_shard) if by_shard else None
+        means = metrics.means([experiment], TOKENS_PER_SECOND)
+        return means.all_workers if means else None
+    return metrics.recent_mean(experiment, TOKENS_PER_SECOND)
 
 
 def _counters(experiment: Experiment) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:

@@ -51,14 +51,19 @@ def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
     """
     if problems < 1:
         return
-    height = min(problems, MAX_PROBLEM_BLOCK)
-    width = max(1, SHARD_SAMPLES // height)
+    height, width = block_shape(problems)
     first = start
     while first < samples:
         last = min(samples, first + (width if first else max(1, width // 4)))
         for top in range(0, problems, height):
             yield Block(top, min(problems, top + height), first, last)
         first = last
+
+
+def block_shape(problems: int) -> tuple[int, int]:
+    """(problems, samples of each) of a block, at most: what one call of the engine draws."""
+    height = min(problems, MAX_PROBLEM_BLOCK)
+    return height, max(1, SHARD_SAMPLES // height)
 
 
 def stages(problems: int, samples: int, existing: Sequence[Block] = ()) -> list[StagePlan]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.sampling import Request, Sample, SamplingParams, StepStats, render_prompts
+from engine.sampling import Request, Sample, SamplingParams, render_prompts
 from engine.verification import Grader
 from jobs.kinds.base import Context
 from jobs.kinds.sampling.export import write_tables
 from jobs.kinds.sampling.sources import resolve_model
+from jobs.kinds.sampling.speed import Speedometer
 
 if TYPE_CHECKING:
     from engine.sampling import Engine, Model
 
-_METRIC_SECONDS = 1.0
+_MOST_SHRINKS = 8  # in a shard: to a tenth of the first budget
 
 
 def run(stage: str, job: dict[str, Any], context: Context) -> None:
@@ -60,12 +63,39 @@ def generate(job: dict[str, Any], context: Context) -> None:
         for problem, prompt in zip(job["problems"], prompts, strict=True)
     ]
     params = SamplingParams(**job["params"] | {"stop": tuple(job["params"]["stop"])})
-    speed = Speedometer(context)
-    samples = warm.engine.generate(root, requests, params, on_step=speed.step, cancelled=lambda: context.cancelled)
-    for sample in samples:
+    for sample in _draw(warm.engine, root, requests, params, context):
         context.row(_row(sample))
         done += 1
         context.progress(done)
+
+
+def _draw(
+    engine: Engine, root: Sequence[int], requests: Sequence[Request], params: SamplingParams, context: Context
+) -> Iterator[Sample]:
+    """Every requested sample. When the device runs out of memory, a smaller budget draws what is still missing: a
+    sample that was cut off meets the same noise again, so nothing is lost and nothing comes twice."""
+    missing = {request.problem: dict.fromkeys(request.indices) for request in requests}
+    for shrinks in count():
+        left = [replace(request, indices=tuple(missing[request.problem])) for request in requests]
+        speed = Speedometer(context)
+        try:
+            for sample in engine.generate(root, left, params, on_step=speed.step, cancelled=lambda: context.cancelled):
+                del missing[sample.problem][sample.index]
+                yield sample
+            return
+        except RuntimeError as error:
+            # torch.OutOfMemoryError, or what CUDA says when a graph or a library asked for the memory.
+            if "out of memory" not in str(error) or shrinks == _MOST_SHRINKS:
+                raise
+        finally:
+            speed.report()
+        # Only now: the exception's traceback held the failed step's tensors.
+        before, after = engine.kv_budget, engine.shrink()
+        context.log(
+            f"Out of memory: the budget for keys and values shrinks from {before:,} to {after:,} tokens. Drawing goes "
+            "on, and no sample is lost.",
+            "warning",
+        )
 
 
 def _warm_up(source: str, context: Context) -> Warm:
@@ -95,23 +125,6 @@ def _row(sample: Sample) -> dict[str, Any]:
         "finish": sample.finish,
         "text": sample.text,
     }
-
-
-class Speedometer:
-    """Counts drawn tokens and reports tokens per second about once a second."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._tokens = 0
-        self._since = time.monotonic()
-
-    def step(self, stats: StepStats) -> None:
-        self._context.alive()
-        self._tokens += stats.new_tokens
-        passed = time.monotonic() - self._since
-        if passed >= _METRIC_SECONDS:
-            self._context.metric("tokens_per_second", self._tokens / passed)
-            self._tokens, self._since = 0, time.monotonic()
 
 
 # --- grade ------------------------------------------------------------------------------------------------------------

@@ -57,8 +57,7 @@ def test_a_sample_is_the_same_alone_and_in_a_crowd(llama: Model, make: Make) -> 
 
 def test_more_samples_than_places_and_a_tight_budget_change_nothing(llama: Model, make: Make) -> None:
     wanted = by_key(list(make(llama).generate(ROOT, requests(6, 3, 5), PARAMS)))
-    longest = max(len(request.prompt) for request in requests(6, 3, 5))
-    for engine in (make(llama, max_batch=4), make(llama, kv_budget_tokens=len(ROOT) + longest + 2 * 16)):
+    for engine in (make(llama, max_batch=4), make(llama, kv_budget_tokens=80)):
         got = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS)))
         assert got.keys() == wanted.keys()
         for key, sample in got.items():
@@ -68,13 +67,50 @@ def test_more_samples_than_places_and_a_tight_budget_change_nothing(llama: Model
 def test_the_budget_is_kept(llama: Model, make: Make) -> None:
     budget = len(ROOT) + 7 + 3 * 16
     steps: list[StepStats] = []
-    samples = list(
-        make(llama, kv_budget_tokens=budget).generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append)
-    )
+    samples = list(make(llama, kv_budget_tokens=budget).generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append))
     assert max(step.kv_tokens for step in steps) <= budget
     assert sum(step.new_tokens for step in steps) == sum(sample.tokens for sample in samples)
     assert sum(step.prefill_tokens for step in steps) == len(ROOT) + sum(len(r.prompt) for r in requests(6, 3, 5))
     assert steps[-1].waiting == 0
+    assert {step.kv_budget for step in steps} == {budget}
+
+
+def test_what_sharing_saves_is_counted(llama: Model, make: Make) -> None:
+    """Two problems of three samples: a path holds root, prompt and own tokens; the tree holds shared ones once."""
+    steps: list[StepStats] = []
+    wanted = [Request(0, tuple(range(50, 57)), (0, 1, 2)), Request(1, tuple(range(60, 64)), (0, 1, 2))]
+    greedy = SamplingParams(temperature=0.0, max_tokens=4)
+    samples = list(make(llama).generate(ROOT, wanted, greedy, on_step=steps.append))
+    assert {sample.tokens for sample in samples} == {4}, "a sample ended early, so the sums below do not hold"
+    root, first, *rest = steps
+    assert (root.kv_tokens, root.path_tokens) == (20, 20)
+    # The first step draws each sample's first token, whose key and value are computed in the second.
+    assert (first.kv_tokens, rest[0].kv_tokens) == (20 + 7 + 4, 20 + 7 + 4 + 6)
+    assert rest[0].path_tokens == 3 * (20 + 7 + 1) + 3 * (20 + 4 + 1)
+    assert (rest[-1].kv_tokens, rest[-1].path_tokens) == (20, 0)
+
+
+def test_after_shrinking_the_same_samples_come_from_less_memory(llama: Model, make: Make) -> None:
+    engine = make(llama, max_batch=8)
+    wanted = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS)))
+    # Root, sample slots, problem slots, or pages of 16: what was really taken of a far larger budget.
+    held = (20 + 8 * 16 + 8 * 5, 32 + 8 * 16 + 8 * 16)
+    assert engine.shrink() == engine.kv_budget in [each * 3 // 4 for each in held]
+    steps: list[StepStats] = []
+    got = by_key(list(engine.generate(ROOT, requests(6, 3, 5), PARAMS, on_step=steps.append)))
+    assert max(step.kv_tokens for step in steps) <= engine.kv_budget
+    assert got.keys() == wanted.keys()
+    for key, sample in got.items():
+        assert_same(wanted[key], sample)
+
+
+def test_shrinking_ends_where_not_even_one_sample_fits(llama: Model, make: Make) -> None:
+    engine = make(llama, kv_budget_tokens=70)
+    list(engine.generate(ROOT, requests(1), PARAMS))
+    for _ in range(3):
+        engine.shrink()
+    with pytest.raises(ValueError, match=r"one sample needs \d+ key/value tokens"):
+        engine.generate(ROOT, requests(1), PARAMS)
 
 
 def test_the_root_is_computed_once(llama: Model, make: Make) -> None:
@@ -97,9 +133,7 @@ def test_length_and_eos(llama: Model, make: Make) -> None:
     free = list(make(dataclasses.replace(llama, eos_ids=frozenset())).generate(ROOT, requests(8), PARAMS))
     assert {(sample.finish, sample.tokens) for sample in free} == {("length", 16)}
     eos = free[0].token_ids[5]
-    ended = by_key(
-        list(make(dataclasses.replace(llama, eos_ids=frozenset({eos}))).generate(ROOT, requests(8), PARAMS))
-    )
+    ended = by_key(list(make(dataclasses.replace(llama, eos_ids=frozenset({eos}))).generate(ROOT, requests(8), PARAMS)))
     for sample in free:
         got = ended[0, sample.index]
         if eos in sample.token_ids:
@@ -125,9 +159,7 @@ def test_stop_string_cuts_the_text(llama: Model, make: Make) -> None:
 def test_cancel_stops_between_steps(llama: Model, make: Make) -> None:
     calls = count()
     steps: list[StepStats] = []
-    samples = make(llama).generate(
-        ROOT, requests(8), PARAMS, on_step=steps.append, cancelled=lambda: next(calls) >= 4
-    )
+    samples = make(llama).generate(ROOT, requests(8), PARAMS, on_step=steps.append, cancelled=lambda: next(calls) >= 4)
     assert all(sample.tokens <= 4 for sample in samples)
     assert 0 < sum(step.new_tokens > 0 for step in steps) <= 4
 
@@ -188,3 +220,35 @@ def test_nothing_asked_gives_nothing(llama: Model, make: Make) -> None:
 def test_wrong_parameters_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SamplingParams(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_solved_problem_is_stopped(llama: Model, make: Make) -> None:
+    """Its running and waiting samples are dropped and counted; others are drawn as if nothing had happened."""
+    model = dataclasses.replace(llama, eos_ids=frozenset())
+    wanted = by_key(list(make(model).generate(ROOT, requests(5, 9, 5), PARAMS)))
+    engine = make(model, max_batch=8)
+    calls = count()
+    samples = engine.generate(ROOT, requests(5, 9, 5), PARAMS, solved=lambda: [1] if next(calls) == 5 else [])
+    got = by_key(list(samples))
+    assert {problem for problem, _ in got} == {0, 2}
+    assert engine.early_stops == {1: EarlyStop(finished=0, dropped=9)}
+    for key, sample in got.items():
+        assert_same(wanted[key], sample)
+
+
+def test_dropped_samples_come_back_the_same(llama: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short samples make the prediction low, then long ones outgrow the budget: the youngest are drawn again."""
+    monkeypatch.setattr("engine.sampling.paged.PAGE", 16)
+    monkeypatch.setattr("engine.sampling.predictor._ENOUGH", 1)
+    ends = dataclasses.replace(llama, eos_ids=frozenset(range(5, 25)))
+    asked, params = requests(40, 30, 1), dataclasses.replace(PARAMS, max_tokens=120)
+    wanted = by_key(list(Engine(ends, paged=True, max_batch=71).generate(ROOT, asked, params)))
+    assert len({sample.tokens for sample in wanted.values()}) > 10
+    steps: list[StepStats] = []
+    tight = Engine(ends, paged=True, max_batch=32, kv_budget_tokens=400)
+    got = by_key(list(tight.generate(ROOT, asked, params, on_step=steps.append)))
+    assert sum(step.new_tokens for step in steps) > sum(sample.tokens for sample in got.values()), "none was dropped"
+    assert max(step.kv_tokens for step in steps) <= 400
+    assert got.keys() == wanted.keys()
+    for key, sample in got.items():
+        assert_same(wanted[key], sample)

@@ -6,70 +6,135 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.db.models import Avg, Q, QuerySet
+from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 
 from engine.problems import Problem
 from engine.sampling import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.sampling import estimate as engine_estimate
+from engine.sampling import fit as engine_fit
+from jobs import metrics
+from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
+from jobs.kinds.sampling.plan import block_shape
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import QUESTION, SamplingSpec
-from jobs.models import Experiment, Metric
+from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
+from jobs.live import alive_workers
+from jobs.models import Experiment, MetricSpan, Queue
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
+from webapp.experiments.kind_forms import EstimateRow as Row
+from webapp.templatetags.experiments import duration, size
 
-SPEED = "tokens_per_second"
 EARLIER_RUNS = 5
+MOST_DEVICES = 3
 EARLIER_SAMPLES = 2_000  # enough for a mean length; never a scan of millions
 # English text in the vocabularies of current models. Only the prompt's length is guessed from it.
 CHARACTERS_PER_TOKEN = 4
+
+
+# How a figure is known. What needs no word has none.
+MEASURED = "measured"
+GUESS = "guess"
+BOUND = "upper bound"
+SIZES = "from the model's sizes"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What earlier runs of the model say; None where none has."""
 
-    tokens_per_second: float | None = None
+    tokens_per_second: float | None = None  # of one worker
     mean_tokens: float | None = None
     runs: int = 0
     own_team: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Of prompts, in tokens. Guessed from the number of characters, since tokenizing needs the model."""
+
+    root: int  # what all samples share
+    prompt: int  # of one problem, the mean
+    longest: int  # of one problem; the engine keeps room of this length for each
 
 
 def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimate:
     """Rows for the form. Unknown parts say so instead of guessing."""
     samples = len(problems) * spec.samples
     measured = measure(spec, team)
-    rows = [("Problems", f"{len(problems):,}"), ("Samples", f"{samples:,}")]
+    rows = [Row("Problems", f"{len(problems):,}"), Row("Samples", f"{samples:,}")]
     shape = known_shape(spec)
     if shape is None:
-        most = samples * spec.max_tokens
         rows += [
-            ("Tokens drawn", f"at most {compact(most)}"),
-            ("Memory", "not known yet"),
-            ("Run time", "not known yet"),
+            Row("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}", BOUND),
+            Row("Memory", "not known yet"),
+            Row("Run time", "not known yet"),
         ]
         return Estimate(rows, "The model is not on this machine yet. Its sizes are known after the first run.")
+    lengths = _lengths(spec, problems)
     share = measured.mean_tokens / spec.max_tokens if measured.mean_tokens else None
     told = engine_estimate(
         shape,
         problems=len(problems),
         samples=spec.samples,
-        root_tokens=_tokens(spec.system) + sum(_tokens(one.question + one.answer) for one in spec.few_shot),
-        prompt_tokens=_mean_prompt(spec, problems),
+        root_tokens=lengths.root,
+        prompt_tokens=lengths.prompt,
         max_tokens=spec.max_tokens,
         mean_output_share=min(1.0, share) if share else 1.0,
         tokens_per_second=measured.tokens_per_second,
     )
-    drawn = f"about {compact(told.output_tokens_expected)}" if share else f"at most {compact(told.output_tokens_max)}"
     rows += [
-        ("Tokens drawn", drawn),
-        ("Prompt tokens", f"about {compact(told.prompt_tokens)}"),
-        ("Saved by sharing prompts", f"{compact(told.prompt_tokens_per_request - told.prompt_tokens)} tokens"),
-        ("Memory, weights", size(told.weight_bytes)),
-        ("Memory, 64 answers at once", size(told.kv_bytes)),
-        ("Run time", _time(told.seconds, exact=share is not None)),
+        Row("Tokens drawn", f"about {compact(told.output_tokens_expected)}", MEASURED)
+        if share
+        else Row("Tokens drawn", f"at most {compact(told.output_tokens_max)}", BOUND),
+        Row("Prompt tokens", f"about {compact(told.prompt_tokens)}", GUESS),
+        Row("Saved by sharing", f"{compact(told.prompt_tokens_per_request - told.prompt_tokens)} tokens", GUESS),
+        Row("Weights", size(told.weight_bytes), SIZES),
+        Row("Keys and values", f"{size(shape.kv_bytes_per_token)} a token", SIZES),
+        *_fits(spec, shape, len(problems), lengths),
+        *_speed(measured, told.seconds),
     ]
     return Estimate(rows, _note(measured))
+
+
+def _fits(spec: SamplingSpec, shape: ModelShape, problems: int, lengths: Lengths) -> list[Row]:
+    """What the engine would draw at once on each kind of device that GPU workers report."""
+    devices = known_devices()
+    if not devices:
+        return [Row("Answers at once", "no GPU worker is running")]
+    height, width = block_shape(problems)
+    rows = []
+    for device in devices[:MOST_DEVICES]:
+        assert device.memory_total is not None
+        told = engine_fit(
+            shape,
+            memory_bytes=device.memory_total,
+            on_gpu=device.is_gpu,
+            problems=height,
+            samples=min(width, spec.samples),
+            root_tokens=lengths.root,
+            prompt_tokens=lengths.longest,
+            max_tokens=spec.max_tokens,
+        )
+        if told.batch:
+            value = f"{told.batch:,}, in {size(told.bytes)} of {size(device.memory_total)}"
+        elif shape.weight_bytes > device.memory_total:
+            value = f"none: the weights are larger than its {size(device.memory_total)}"
+        else:
+            value = f"none fits in its {size(device.memory_total)}"
+        rows.append(Row("Answers at once", value, f"on {device.name}"))
+    return rows
+
+
+def known_devices() -> list[Processor]:
+    """One of each kind that the living GPU workers draw on, the largest first. A worker draws on its first GPU."""
+    found = {}
+    for told in alive_workers().filter(queue=Queue.GPU).values_list("processors", flat=True):
+        if told and told[0].get("memory_total"):
+            processor = Processor(**told[0])
+            found[processor.name, processor.memory_total] = processor
+    return sorted(found.values(), key=lambda one: (one.is_gpu, one.memory_total), reverse=True)
 
 
 def measure(spec: SamplingSpec, team: Team) -> Measured:
@@ -77,14 +142,14 @@ def measure(spec: SamplingSpec, team: Team) -> Measured:
 
     A speed is a property of the workers, so another team's may be used; nothing else about that team is told.
     """
+    timed = MetricSpan.objects.filter(experiment=OuterRef("pk"), totals__has_key=TOKENS_PER_SECOND)
+    of_model = Experiment.objects.filter(Exists(timed), kind="sampling", spec__model=spec.model).order_by("-pk")
     for own_team in (True, False):
-        of_model = Experiment.objects.filter(kind="sampling", spec__model=spec.model, metrics__name=SPEED)
-        runs = of_model.filter(Q(team=team) if own_team else ~Q(team=team)).distinct().order_by("-pk")
+        runs = of_model.filter(Q(team=team) if own_team else ~Q(team=team))
         latest = list(runs.values_list("pk", flat=True)[:EARLIER_RUNS])
-        if latest:
-            speed = Metric.objects.filter(experiment__in=latest, name=SPEED).aggregate(mean=Avg("value"))["mean"]
+        if speed := metrics.means(latest, TOKENS_PER_SECOND):
             alike = Experiment.objects.filter(pk__in=latest, spec__max_tokens=spec.max_tokens)
-            return Measured(speed, _mean_length(alike), len(latest), own_team)
+            return Measured(speed.one_worker, _mean_length(alike), len(latest), own_team)
     return Measured()
 
 
@@ -118,18 +183,24 @@ def _tokens(text: str) -> int:
     return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
-def _mean_prompt(spec: SamplingSpec, problems: list[Problem]) -> int:
+def _lengths(spec: SamplingSpec, problems: list[Problem]) -> Lengths:
     around = len(spec.template.replace(QUESTION, ""))
-    mean = sum(len(problem.question) for problem in problems) / max(1, len(problems))
-    return _tokens(" " * round(around + mean))
+    questions = [len(problem.question) for problem in problems] or [0]
+    return Lengths(
+        root=_tokens(spec.system) + sum(_tokens(one.question + one.answer) for one in spec.few_shot),
+        prompt=_tokens(" " * round(around + sum(questions) / len(questions))),
+        longest=_tokens(" " * (around + max(questions))),
+    )
 
 
-def _time(seconds: float | None, *, exact: bool) -> str:
-    from webapp.templatetags.experiments import duration
-
-    if seconds is None:
-        return "not known yet"
-    return f"about {duration(seconds)}" if exact else f"at most {duration(seconds)}"
+def _speed(measured: Measured, seconds: float | None) -> list[Row]:
+    if measured.tokens_per_second is None or seconds is None:
+        return [Row("Run time", "not known yet")]
+    word = "about" if measured.mean_tokens else "at most"
+    return [
+        Row("Speed", f"{measured.tokens_per_second:,.0f} tokens a second", "measured, of one worker"),
+        Row("Run time", f"{word} {duration(max(1.0, seconds))}", "on one worker, at that speed"),
+    ]
 
 
 def _note(measured: Measured) -> str:
@@ -137,7 +208,7 @@ def _note(measured: Measured) -> str:
         return "This model has not run here yet, so its speed is unknown. Try the first look to find out."
     runs = f"{measured.runs} earlier run{'s' if measured.runs > 1 else ''}"
     whose = "your team's" if measured.own_team else "other teams'"
-    return f"From {whose} {runs} of this model: {measured.tokens_per_second:,.0f} tokens a second on one worker."
+    return f"Measured in {whose} {runs} of this model."
 
 
 def compact(number: float) -> str:
@@ -146,8 +217,3 @@ def compact(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g}{letter}"
     return f"{number:.0f}"
-
-
-def size(n_bytes: int) -> str:
-    """Bytes as ``270 MB`` or ``1.4 GB`` (decimal units)."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{max(1, round(n_bytes / 1e6))} MB"

@@ -25,6 +25,7 @@ class SamplingPage(KindPage):
         ),
         "problems.csv": Download("Correct and graded samples of each problem", "text/csv", tables.problems_csv),
         "coverage.csv": Download("Coverage and its band for every k", "text/csv", tables.coverage_csv),
+        "engine.csv": Download("Speed and memory of the engine over time", "text/csv", tables.engine_csv),
     }
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
@@ -37,6 +38,7 @@ class SamplingPage(KindPage):
             "verifier": page.experiment.spec.get("verifier", ""),
             "samples_url": page.url("tab", tab="samples") if page.shows_samples else "",
             "coverage_url": page.url("download", name="coverage.csv"),
+            "engine_url": page.url("download", name="engine.csv"),
             "problems_url": page.url("download", name="problems.csv"),
         }
         return common | (browse(request, page) if tab == "samples" else {})

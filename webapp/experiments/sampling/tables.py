@@ -6,13 +6,16 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db.models import F
 
 from engine.coverage import coverage_curve
+from jobs import metrics
 from jobs.kinds.sampling.models import Problem, Sample
+from jobs.kinds.sampling.speed import ENGINE_METRICS
 from jobs.models import Experiment
 
 ROWS = 1_000  # read at a time
@@ -69,6 +72,26 @@ def _curve_rows(experiment: Experiment) -> list[list[float]]:
         return []
     curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], range(1, least + 1))
     return [list(row) for row in zip(curve.k, curve.coverage, curve.lo, curve.hi, strict=True)]
+
+
+async def engine_csv(experiment: Experiment) -> AsyncIterator[str]:
+    """What was measured in each span of time, summed over workers; kv_* and path_tokens are tokens."""
+    yield _csv([["start", "seconds", *ENGINE_METRICS]])
+    yield _csv(await sync_to_async(_engine_rows)(experiment))
+
+
+def _engine_rows(experiment: Experiment) -> list[list[object]]:
+    found = metrics.changes(experiment, after=0)
+    series = {name: dict(points) for name, points in found["series"].items()}
+    starts = sorted({start for points in series.values() for start in points})
+    return [
+        [
+            datetime.fromtimestamp(start / 1000, UTC).isoformat(),
+            found["width"],
+            *(series.get(name, {}).get(start, "") for name in ENGINE_METRICS),
+        ]
+        for start in starts
+    ]
 
 
 def cell(text: str) -> str:

@@ -11,8 +11,9 @@ class FakeContext:
     def __init__(self, data_dir: Path = Path("/nonexistent"), cancel_after: int | None = None) -> None:
         self.data_dir = data_dir
         self.rows: list[Mapping[str, Any]] = []
-        self.metrics: list[tuple[str, float]] = []
+        self.reports: list[tuple[dict[str, float], float]] = []
         self.logs: list[str] = []
+        self.levels: list[str] = []
         self.artifacts: list[tuple[Path, str, str]] = []
         self.done = 0
         self._cancel_after = cancel_after
@@ -30,11 +31,12 @@ class FakeContext:
     def row(self, row: Mapping[str, Any]) -> None:
         self.rows.append(row)
 
-    def metric(self, name: str, value: float) -> None:
-        self.metrics.append((name, value))
+    def metrics(self, values: Mapping[str, float], seconds: float) -> None:
+        self.reports.append((dict(values), seconds))
 
     def log(self, text: str, level: str = "info") -> None:
         self.logs.append(text)
+        self.levels.append(level)
 
     def artifact(self, path: Path, name: str, content_type: str) -> None:
         self.artifacts.append((path, name, content_type))

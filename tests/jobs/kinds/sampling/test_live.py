@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 from django.utils import timezone
 
 from engine.coverage import pass_at_k
+from jobs import metrics
 from jobs.kinds.sampling.kind import SamplingKind
 from jobs.kinds.sampling.models import Problem, Sample
-from jobs.kinds.sampling.plan import GENERATE, GRADE
-from jobs.models import Experiment, Metric, ShardStatus, Status
+from jobs.kinds.sampling.plan import GRADE
+from jobs.models import Experiment, Status
 from tests.jobs.kinds.sampling.conftest import draw_all, grade_all, shards, verdict_row
 
 pytestmark = pytest.mark.django_db
@@ -76,16 +78,13 @@ def test_speed_is_the_sum_over_drawing_workers_and_the_mean_at_the_end(
     planned: Callable[..., Experiment], kind: SamplingKind
 ) -> None:
     experiment = planned(problems=70, samples=8)
-    first, second, *_ = shards(experiment, GENERATE)
     assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] is None
-    for shard, values in ((first, [90.0, 100.0]), (second, [50.0])):
-        shard.status = ShardStatus.RUNNING
-        shard.save()
-        for seq, value in enumerate(values):
-            Metric.objects.create(experiment=experiment, shard=shard, seq=seq, name="tokens_per_second", value=value)
-    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == 95 + 50
+    now = time.time()
+    reports = [(30.0, 20.0, now - 60), (90.0, 20.0, now), (50.0, 20.0, now)]  # two workers draw now, one did before
+    metrics.write(experiment.pk, 1, [metrics.Report({"tokens_per_second": v}, s, at) for v, s, at in reports])
+    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == pytest.approx(90 + 50)
     experiment.status, experiment.finished_at = Status.FINISHED, timezone.now()
-    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == 80
+    assert kind.changes(experiment, 0)["kpis"]["tokens_per_second"] == pytest.approx((30 + 140) / 2)
 
 
 def test_its_cost_does_not_depend_on_the_samples(

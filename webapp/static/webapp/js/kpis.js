@@ -44,7 +44,7 @@ function drawKpis({ kind, metrics, status }) {
     fill("pass1", points(k.pass1), "%", `${plusMinus(k.pass1, k.pass1_lo, k.pass1_hi)} points`);
   }
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
-  const rate = (metrics.tokens_per_second || []).map(([, value]) => value);
+  const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
   fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, kind.drawn ? `${short(k.tokens)} tokens` : "");
   if (kind.drawn) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");

@@ -80,10 +80,16 @@ function showWrong(errors) {
 
 function showEstimate({ rows, note, errors }) {
   if (Object.keys(errors).length) note = "For the last settings that were right.";
-  const parts = rows.flatMap(([label, value]) => {
+  const parts = rows.flatMap(([label, value, known]) => {
     const term = document.createElement("dt");
     const told = document.createElement("dd");
     term.textContent = label;
+    if (known) {
+      const how = document.createElement("span");
+      how.className = "known";
+      how.textContent = known;
+      term.append(how);
+    }
     told.textContent = value;
     return [term, told];
   });

@@ -1,7 +1,6 @@
 // The page's copy of an experiment's live state, and how a delta changes it. Pure: no page, no network.
 
 const KEPT_LOG = 1000; // lines
-const KEPT_POINTS = 400; // points of a series
 
 /**
  * Apply `delta` (what changed after sequence number delta.after) to `state`.
@@ -15,21 +14,22 @@ export function merge(state, delta) {
     ...delta,
     after: 0,
     log: [...state.log, ...delta.log.filter((line) => line.seq > state.seq)].slice(-KEPT_LOG),
-    metrics: mergeSeries(state.metrics, delta.metrics),
+    metrics: mergeMetrics(state.metrics, delta.metrics),
     artifacts: mergeBy("code", state.artifacts, delta.artifacts),
     kind: mergeKind(state.kind, delta.kind),
   };
 }
 
-function mergeSeries(old, fresh) {
-  const merged = { ...old };
-  for (const [name, points] of Object.entries(fresh)) {
-    const series = merged[name] || [];
-    const known = new Set(series.map(String)); // deltas may overlap, and several workers' points interleave
-    const newer = points.filter((point) => !known.has(String(point)));
-    merged[name] = [...series, ...newer].sort((a, b) => (a[0] < b[0] ? -1 : 1)).slice(-KEPT_POINTS);
+/** Points are absolute and named by their start; a new width (of the span a point stands for) comes with all points. */
+function mergeMetrics(old, fresh) {
+  if (!fresh.width) return old;
+  const series = fresh.width === old.width ? { ...old.series } : {};
+  for (const [name, points] of Object.entries(fresh.series)) {
+    const rows = new Map((series[name] || []).map((point) => [point[0], point]));
+    for (const point of points) rows.set(point[0], point);
+    series[name] = [...rows.values()].sort((a, b) => a[0] - b[0]);
   }
-  return merged;
+  return { width: fresh.width, series };
 }
 
 function mergeBy(key, old, fresh) {
