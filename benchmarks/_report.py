@@ -80,14 +80,14 @@ def _cell(value: float | str | None) -> str:
 def _machine() -> str:
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{_gpu_name()}{cores} cores of {_cpu_name()}, {memory:.0f} GiB memory"
+    return f"{cores} cores of {_cpu_name()}, {memory:.0f} GiB memory{_gpus()}"
 
 
-def _gpu_name() -> str:
-    torch = sys.modules.get("torch")  # a benchmark without torch needs no GPU
+def _gpus() -> str:
+    torch = sys.modules.get("torch")  # a benchmark that did not import it did not use a GPU
     if torch is None or not torch.cuda.is_available():
         return ""
-    return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, "
+    return f", {torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
 
 
 def _cpu_name() -> str:
@@ -106,6 +106,10 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
+    """CANOPY_COMMIT names it where the files are without their repository, as on a machine lent for one run."""
+    if given := os.environ.get("CANOPY_COMMIT"):
+        return given
+
     def git(*args: str) -> str:
         return subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 

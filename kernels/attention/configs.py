@@ -9,13 +9,17 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """block_m: queries of a tile (rows x heads of a group); block_n: keys of a tile; programs: per multiprocessor."""
+    """block_m: queries of a tile (rows x heads of a group); block_n: keys of a tile; registers: most per thread;
+    programs: per multiprocessor, and crowd: where the shared nodes take most of a step."""
 
     block_m: int
     block_n: int
     warps: int
     stages: int
+    registers: int | None = None
     programs: int = 1
+    crowd: int = 1
+    bulk: bool = True  # tiles of keys through Hopper's bulk copies where a page holds one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +32,36 @@ class Suffix:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduce:
+    """block_p: partial results read at once; elements: heads x size of a program."""
+
+    block_p: int = 1
+    elements: int = 1024
+    warps: int = 4
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     prefix: Prefix
     suffix: Suffix
+    reduce: Reduce = Reduce()
 
 
+# By head size. Measured on an H200 over the cases of benchmarks/attention.py. One program of the prefix kernel per
+# multiprocessor, with registers and shared memory left for the suffixes' programs beside it: the one waits for the
+# tensor cores while the others wait for memory. 168 registers is the most that leaves room for two of those.
 _HOPPER = {
-    64: Config(Prefix(128, 64, 8, 3, 2), Suffix(64, 4, 3)),
-    128: Config(Prefix(128, 64, 8, 3, 2), Suffix(64, 4, 3)),
-    256: Config(Prefix(64, 64, 4, 2, 1), Suffix(32, 4, 2)),
+    64: Config(Prefix(128, 64, 8, 3, 128, crowd=2), Suffix(64, 2, 3)),
+    128: Config(Prefix(128, 64, 8, 3, 168), Suffix(64, 4, 2)),
+    256: Config(Prefix(64, 64, 4, 2), Suffix(32, 4, 2)),
 }
 _DEFAULT = {
-    64: Config(Prefix(64, 64, 4, 2, 2), Suffix(64, 4, 2)),
-    128: Config(Prefix(64, 32, 4, 2, 2), Suffix(32, 4, 2)),
-    256: Config(Prefix(64, 32, 8, 2, 1), Suffix(32, 4, 2)),
+    64: Config(Prefix(64, 64, 4, 2, programs=2, crowd=2), Suffix(64, 4, 2)),
+    128: Config(Prefix(64, 32, 4, 2, programs=2, crowd=2), Suffix(32, 4, 2)),
+    256: Config(Prefix(64, 32, 8, 2), Suffix(32, 4, 2)),
 }
 # fp32 products go through the plain cores; the tiles only have to fit.
-_FULL = Config(Prefix(16, 32, 4, 1, 2), Suffix(32, 4, 1))
+_FULL = Config(Prefix(16, 32, 4, 1, programs=2, crowd=2), Suffix(32, 4, 1))
 
 
 def config(size: int, dtype: torch.dtype, device: torch.device) -> Config:

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.attention.configs import Config, config, multiprocessors
+from kernels.attention.configs import Config, Prefix, config, multiprocessors
 from kernels.attention.prefill import PrefillTables
 from kernels.attention.tables import PlanKey, TreeTables
 from kernels.attention.tree_kernels import prefill_kernel, prefix_kernel, reduce_kernel, suffix_kernel
@@ -47,6 +47,7 @@ def decode(
             tile=block_m // group,
             kv_heads=kv_heads,
             programs=prefix.programs * processors,
+            crowd=prefix.crowd * processors,
             suffix_parts=max(tables.rows, SUFFIX_PROGRAMS * processors // kv_heads),
             heads=heads,
             size=size,
@@ -67,26 +68,30 @@ def decode(
     }
     scales = (scale * LOG2_E if softcap is None else scale, softcap or 1.0, window or 0)
     overlap = q.is_cuda and torch.cuda.get_device_capability(q.device)[0] >= 9
-    key_tiles, value_tiles = descriptors(keys, values, prefix.block_n, shape["SIZE_PAD"])
-    prefix_kernel[(min(plan.key.programs, plan.parts * kv_heads),)](
+    key_tiles, value_tiles = _descriptors(keys, values, prefix, shape["SIZE_PAD"])
+    limits = {"maxnreg": prefix.registers} if prefix.registers and q.is_cuda else {}
+    # On Hopper a launch starts when its predecessor has started and waits itself for what it needs, so that the
+    # suffixes stream from memory while the shared nodes keep the tensor cores busy.
+    early = {"launch_pdl": True} if overlap else {}
+
+    prefix_kernel[(max(plan.key.programs, plan.key.crowd),)](
         q, keys, values, key_tiles, value_tiles, plan.outs, plan.lses,
-        plan.count, plan.pieces, plan.member_rows, plan.member_parts, plan.pages,
-        positions if positions is not None else plan.count, q.stride(0), *scales,
+        plan.counts, plan.taken, plan.pieces, plan.member_rows, plan.member_parts, plan.pages,
+        positions if positions is not None else plan.counts, q.stride(0), *scales,
         BLOCK_M=block_m, BLOCK_N=prefix.block_n, TMA=key_tiles is not None, STAGES=prefix.stages, OVERLAP=overlap,
-        num_warps=prefix.warps, **same,
+        num_warps=prefix.warps, **same, **limits,
     )  # fmt: skip
-    pdl = {"launch_pdl": True} if overlap else {}
     suffix_kernel[(rows * kv_heads * splits,)](
         q, keys, values, plan.outs, plan.lses, tables.suffix_pages, tables.suffix_lengths,
-        q.stride(0), tables.suffix_pages.stride(0), plan.suffix_base, *scales,
+        q.stride(0), tables.suffix_pages.stride(0), plan.parts, *scales,
         BLOCK_M=max(triton.next_power_of_2(group), 16), BLOCK_N=suffix.block_n, SPLITS=splits,
-        STAGES=suffix.stages, OVERLAP=overlap, num_warps=suffix.warps, **same, **pdl,
+        STAGES=suffix.stages, OVERLAP=overlap, num_warps=suffix.warps, **same, **early,
     )  # fmt: skip
-    block_h = max(1024 // shape["SIZE_PAD"], 1)
+    block_h = max(tuned.reduce.elements // shape["SIZE_PAD"], 1)
     reduce_kernel[(rows * triton.cdiv(heads, block_h),)](
-        plan.outs, plan.lses, result, plan.first_parts, plan.part_counts, tables.suffix_lengths, plan.suffix_base,
-        HEADS=heads, BLOCK_H=block_h, BLOCK_P=4, SUFFIX_BLOCK_N=suffix.block_n, SPLITS=splits, OVERLAP=overlap,
-        num_warps=4, **shape, **pdl,
+        plan.outs, plan.lses, result, plan.first_parts, plan.part_counts, tables.suffix_lengths, plan.taken,
+        plan.parts, HEADS=heads, BLOCK_H=block_h, BLOCK_P=tuned.reduce.block_p, SUFFIX_BLOCK_N=suffix.block_n,
+        SPLITS=splits, OVERLAP=overlap, num_warps=tuned.reduce.warps, **shape, **early,
     )  # fmt: skip
     return result
 
@@ -113,7 +118,7 @@ def prefill(
     if tokens == 0:
         return result
     tiles = tables.tiles(block_m // group)
-    key_tiles, value_tiles = descriptors(keys, values, shape.block_n, size_pad)
+    key_tiles, value_tiles = _descriptors(keys, values, shape, size_pad)
     scales = (scale * LOG2_E if softcap is None else scale, softcap or 1.0, window or 0)
     prefill_kernel[(len(tiles) * kv_heads,)](
         q, keys, values, key_tiles, value_tiles, result, tiles, tables.segments, tables.pages, q.stride(0), *scales,
@@ -124,17 +129,17 @@ def prefill(
     return result
 
 
-def descriptors(
-    keys: Tensor, values: Tensor, block_n: int, size_pad: int
+def _descriptors(
+    keys: Tensor, values: Tensor, shape: Prefix, size_pad: int
 ) -> tuple[TensorDescriptor | None, TensorDescriptor | None]:
     """The pools as rows for Hopper's bulk copies, or None where a tile of keys would span pages."""
     pages, kv_heads, page, size = keys.shape
-    usable = keys.is_cuda and torch.cuda.get_device_capability(keys.device)[0] >= 9
-    if not usable or block_n > page or keys.dtype == torch.float32 or pages * kv_heads * page >= 2**31:
+    usable = shape.bulk and keys.is_cuda and torch.cuda.get_device_capability(keys.device)[0] >= 9
+    if not usable or shape.block_n > page or keys.dtype == torch.float32 or pages * kv_heads * page >= 2**31:
         return None, None
-    block = [block_n, size_pad]
-    shape, strides = [pages * kv_heads * page, size], [size, 1]
-    return TensorDescriptor(keys, shape, strides, block), TensorDescriptor(values, shape, strides, block)
+    block = [shape.block_n, size_pad]
+    whole, strides = [pages * kv_heads * page, size], [size, 1]
+    return TensorDescriptor(keys, whole, strides, block), TensorDescriptor(values, whole, strides, block)
 
 
 def _splits(programs: int, processors: int, tokens: int) -> int:

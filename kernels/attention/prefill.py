@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels.attention import reference
 from kernels.attention.decode import check
-from kernels.attention.tables import TreeNode
+from kernels.attention.tables import Indices, TreeNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Chunk:
     tokens: new ones, whose keys and values are in the pool; ancestors: nodes above, root first (rows unused).
     """
 
-    pages: Sequence[int]
+    pages: Indices
     length: int
     tokens: int
     ancestors: Sequence[TreeNode] = ()

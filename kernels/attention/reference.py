@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +11,7 @@ from kernels.attention.merge import merge_partials
 
 if TYPE_CHECKING:
     from kernels.attention.prefill import PrefillTables
-    from kernels.attention.tables import TreeTables
+    from kernels.attention.tables import Indices, TreeTables
 
 
 def partial_attention(
@@ -124,7 +123,7 @@ def tree_prefill(
     return torch.cat(outs) if outs else q.clone()
 
 
-def _tokens(pool: Tensor, pages: Sequence[int], length: int) -> Tensor:
+def _tokens(pool: Tensor, pages: Indices, length: int) -> Tensor:
     """The first `length` tokens of a page list: (KV heads, length, size), fp32."""
     used = torch.as_tensor(pages[: -(-length // pool.shape[2])], dtype=torch.int64, device=pool.device)
     return pool[used].transpose(0, 1).flatten(1, 2)[:, :length].float()

@@ -120,7 +120,7 @@ def _normalised(acc, peak, total):
     return out, tl.where(seen, peak + tl.log2(tl.where(seen, total, 1.0)), float("-inf"))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["window"])
 def prefix_kernel(
     q,
     keys,
@@ -129,7 +129,8 @@ def prefix_kernel(
     value_tiles,
     outs,
     lses,
-    count,
+    counts,
+    taken,
     pieces,
     member_rows,
     member_parts,
@@ -152,31 +153,32 @@ def prefix_kernel(
     STAGES: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):
-    """Partial results of all rows with the shared nodes. Each program takes every num_programs-th (piece, KV head)."""
+    """Partial results of all rows with the shared nodes, one task for each (piece, KV head).
+
+    Each of the programs that `counts` tells to work starts with the task of its own number and then takes the next
+    free one; `taken` counts those.
+    """
     if OVERLAP:
         tl.extra.cuda.gdc_launch_dependents()  # the suffixes need nothing from here: start them now
     tile_rows: tl.constexpr = BLOCK_M // GROUP
     lane = tl.arange(0, BLOCK_M)
     dims = tl.arange(0, SIZE_PAD)
-    total_pieces = tl.load(count)
-    for task in range(tl.program_id(0), total_pieces * KV_HEADS, tl.num_programs(0)):
+    member = lane // GROUP
+    total_pieces = tl.load(counts)
+    programs = tl.load(counts + 1)
+    tasks = total_pieces * KV_HEADS
+    task = tl.where(tl.program_id(0) < programs, tl.program_id(0), tasks)
+    while task < tasks:
         kv_head = task // total_pieces
         piece = pieces + (task % total_pieces) * 8
         listed = pages + tl.load(piece)
         begin = tl.load(piece + 1)
         end = tl.load(piece + 2)
         first_member = tl.load(piece + 3)
-        members = tl.load(piece + 4)
-        run = tl.load(piece + 5)
-        start = tl.load(piece + 6)
-
-        member = lane // GROUP
-        filled = (member < members) & (lane < tile_rows * GROUP)
+        filled = (member < tl.load(piece + 4)) & (lane < tile_rows * GROUP)
         row = tl.load(member_rows + first_member + member, mask=filled, other=0)
-        part = tl.load(member_parts + first_member + member, mask=filled, other=0) + run
-        head = kv_head * GROUP + lane % GROUP
-        q_at = (row.to(tl.int64) * q_stride + head * SIZE)[:, None] + dims[None, :]
-        q_tile = tl.load(q + q_at, mask=filled[:, None] & (dims < SIZE)[None, :], other=0.0)
+        q_at = row.to(tl.int64) * q_stride + (kv_head * GROUP + lane % GROUP) * SIZE
+        q_tile = tl.load(q + q_at[:, None] + dims[None, :], mask=filled[:, None] & (dims < SIZE)[None, :], other=0.0)
 
         acc = tl.zeros([BLOCK_M, SIZE_PAD], tl.float32)
         peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
@@ -184,7 +186,7 @@ def prefix_kernel(
         upper = tl.full([BLOCK_M], 0, tl.int32) + end
         if WINDOW:
             # Token t of the node stands at position start + t and is seen while position - (start + t) < window.
-            lower = tl.load(positions + row, mask=filled, other=0) - window + 1 - start
+            lower = tl.load(positions + row, mask=filled, other=0) - window + 1 - tl.load(piece + 6)
             oldest = tl.maximum(tl.min(tl.where(filled, lower, end)), begin)
             # A piece out of every row's window still runs its last tile: it must write that it saw nothing.
             oldest = tl.minimum(oldest, end - 1)
@@ -205,10 +207,14 @@ def prefix_kernel(
                 KV_HEADS, SIZE, SIZE_PAD, PAGE, BLOCK_N, SOFTCAP, True, False, STAGES if WINDOW else 1,
             )  # fmt: skip
         out, lse = _normalised(acc, peak, total)
-        lse_at = part.to(tl.int64) * (KV_HEADS * GROUP) + head
+        # Read again: keeping them in registers through the sweep would cost it a second program per processor.
+        filled = (member < tl.load(piece + 4)) & (lane < tile_rows * GROUP)
+        part = tl.load(member_parts + tl.load(piece + 3) + member, mask=filled, other=0) + tl.load(piece + 5)
+        lse_at = part.to(tl.int64) * (KV_HEADS * GROUP) + kv_head * GROUP + lane % GROUP
         tl.store(lses + lse_at, lse, mask=filled)
         at = (lse_at * SIZE)[:, None] + dims[None, :]
         tl.store(outs + at, out.to(outs.dtype.element_ty), mask=filled[:, None] & (dims < SIZE)[None, :])
+        task = programs + tl.atomic_add(taken, 1)
 
 
 @triton.jit
@@ -218,7 +224,7 @@ def _suffix_chunk(length, SPLITS: tl.constexpr, BLOCK_N: tl.constexpr):
     return tl.cdiv(chunk, BLOCK_N) * BLOCK_N
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pages_stride", "base", "window"])
 def suffix_kernel(
     q,
     keys,
@@ -291,7 +297,7 @@ def suffix_kernel(
         tl.extra.cuda.gdc_wait()
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["base"])
 def reduce_kernel(
     outs,
     lses,
@@ -299,6 +305,7 @@ def reduce_kernel(
     first_parts,
     part_counts,
     suffix_lengths,
+    taken,
     base,
     HEADS: tl.constexpr,
     SIZE: tl.constexpr,
@@ -320,6 +327,8 @@ def reduce_kernel(
     parts = prefix_parts + tl.cdiv(length, _suffix_chunk(length, SPLITS, SUFFIX_BLOCK_N))
     if OVERLAP:
         tl.extra.cuda.gdc_wait()
+    if tl.program_id(0) == 0:
+        tl.store(taken, 0)  # for the next step
     acc = tl.zeros([BLOCK_H, SIZE_PAD], tl.float32)
     peak = tl.full([BLOCK_H], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_H], tl.float32)
@@ -346,7 +355,7 @@ def reduce_kernel(
     tl.store(result + at, acc.to(result.dtype.element_ty), mask=(heads < HEADS)[:, None] & (dims < SIZE)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["window"])
 def prefill_kernel(
     q,
     keys,

@@ -61,30 +61,34 @@ class Case:
 
         self.nodes = [TreeNode(n, take(n), draw.sample(rows, len(rows)), start) for n, rows, start in shapes]
         self.suffix_pages = [take(length) for length in self.suffixes]
-        for unused in [0, *free]:
-            self.keys[unused] = self.values[unused] = float("nan")
+        self.keys[[0, *free]] = self.values[[0, *free]] = float("nan")
         self._poison_tails()
 
     def _poison_tails(self) -> None:
         """What follows a run of tokens in its last page is somebody's old data: it must not matter."""
         runs = [(node.length, node.pages) for node in self.nodes]
-        for length, pages in [*runs, *zip(self.suffixes, self.suffix_pages, strict=True)]:
-            if length % self.page:
-                self.keys[pages[-1], :, length % self.page :] = float("nan")
-                self.values[pages[-1], :, length % self.page :] = float("nan")
+        runs += zip(self.suffixes, self.suffix_pages, strict=True)
+        tails = [(pages[-1], at) for n, pages in runs if n for at in range((n - 1) % self.page + 1, self.page)]
+        if tails:
+            page, at = torch.tensor(tails, device=self.device).T
+            self.keys[page, :, at] = self.values[page, :, at] = float("nan")
 
     def tables(self, rows: int | None = None) -> TreeTables:
-        depth = max([sum(row in node.rows for node in self.nodes) for row in range(len(self.suffixes))], default=0)
+        depths = [0] * len(self.suffixes)
+        for node in self.nodes:
+            for row in node.rows:
+                depths[row] += 1
+        width = max(map(len, self.suffix_pages), default=0) or 1
         tables = TreeTables(
             rows=rows or len(self.suffixes),
             nodes=max(len(self.nodes), 1),
             node_pages=max([len(node.pages) for node in self.nodes], default=1),
-            depth=max(depth, 1),
-            row_pages=max([len(pages) for pages in self.suffix_pages], default=0) or 1,
+            depth=max([1, *depths]),
+            row_pages=width,
             device=self.device,
         )
-        for row, pages in enumerate(self.suffix_pages):
-            tables.suffix_pages[row, : len(pages)] = torch.tensor(pages, dtype=torch.int32)
+        padded = [[*pages, *[0] * (width - len(pages))] for pages in self.suffix_pages]
+        tables.suffix_pages[: len(padded)] = torch.tensor(padded, dtype=torch.int32)
         tables.suffix_lengths[: len(self.suffixes)] = torch.tensor(self.suffixes, dtype=torch.int32)
         tables.set_tree(self.nodes)
         return tables
