@@ -68,6 +68,7 @@ class Decoder:
         model: Any = module
         config = model.config
         self.group = group or Group()
+        self.group.check(config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
         self.heads = config.num_attention_heads // self.group.size
         self.kv_heads = config.num_key_value_heads // self.group.size
         self._embed = model.get_input_embeddings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -59,6 +60,7 @@ class Engine:
         else:
             self._runner = PaddedRunner(model, max_batch=self._max_batch)
         fitting = free_kv_tokens(model.device, model.shape, batch=self._max_batch, gpus=self._group.size)
+        fitting = self._group.least(fitting, model.device)  # all schedule alike
         self._budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
         self.early_stops: dict[int, EarlyStop] = {}  # of the last call, by problem
 
@@ -107,17 +109,22 @@ class Engine:
         self, root: tuple[int, ...], requests: Sequence[Request], params: SamplingParams, limits: Limits, calls: _Calls
     ) -> Iterator[Sample]:
         self._runner.prepare(limits, params)
-        computed = self._runner.set_root(root, calls.cancelled)
+        cancelled = partial(self._cancelled, calls)
+        computed = self._runner.set_root(root, cancelled)
         if computed is None:
             return
         if computed:
             calls.on_step(_root_stats(len(root), limits.kv_tokens))
         run = Run(self._model, self._runner, requests, params, limits, calls.solved)
-        while not run.done and not self._group.agree(calls.cancelled(), self._model.device):
+        while not run.done and not cancelled():
             samples, stats = run.step()
             self.early_stops = run.early_stops
             calls.on_step(stats)
             yield from samples
+
+    def _cancelled(self, calls: _Calls) -> bool:
+        """All processes that share the model stop at the same step."""
+        return self._group.agree(calls.cancelled(), self._model.device)
 
     @property
     def kv_budget(self) -> int:

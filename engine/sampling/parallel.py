@@ -51,6 +51,14 @@ class Group:
         dist.broadcast(told, 0)
         return bool(told.item())
 
+    def least(self, value: int, device: torch.device) -> int:
+        """The smallest of all processes' values."""
+        if self.size == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.int64, device=device)
+        dist.all_reduce(told, dist.ReduceOp.MIN)
+        return int(told.item())
+
     def leave(self) -> None:
         if self.size > 1:
             dist.destroy_process_group()

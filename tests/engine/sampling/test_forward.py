@@ -79,19 +79,21 @@ def test_logits_equal_transformers(tiny_model: Load, reference_model: LoadRefere
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("paged", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_forced_decoding_equals_transformers_at_every_position(
-    tiny_model: Load, reference_model: LoadReference, family: str
+    tiny_model: Load, reference_model: LoadReference, monkeypatch: pytest.MonkeyPatch, family: str, paged: bool
 ) -> None:
     """Greedy samples of a ragged three-level tree: their tokens and log-probabilities, position by position.
 
     The paths outgrow the tiny sliding windows, and samples take over the places of finished ones.
     """
+    monkeypatch.setattr("engine.sampling.paged.PAGE", 16)
     model = tiny_model(family)
     root, prompts = tuple(range(20, 33)), [tuple(range(40, 45)), (), (60,)]
     requests = [Request(problem, prompt, (0, 1, 2)) for problem, prompt in enumerate(prompts)]
-    params = SamplingParams(temperature=0, max_tokens=12)
-    samples = list(Engine(model, max_batch=4).generate(root, requests, params))
+    params = SamplingParams(temperature=0, max_tokens=28)
+    samples = list(Engine(model, max_batch=4, paged=paged).generate(root, requests, params))
     assert len(samples) == 9
     for sample in samples:
         path = [*root, *prompts[sample.problem]]
@@ -122,8 +124,9 @@ def test_long_prompts_are_computed_in_pieces(
     monkeypatch.setattr("engine.sampling.paged.PREFILL_ROWS", 7)
     root, prompts = tuple(range(20, 50)), [tuple(range(60, 77)), (80, 81, 82), (90, 91)]
     params = SamplingParams(temperature=0, max_tokens=3)
-    samples = Engine(llama).generate(root, [Request(i, p, (0,)) for i, p in enumerate(prompts)], params)
-    for sample in samples:
+    requests = [Request(i, p, (0,)) for i, p in enumerate(prompts)]
+    both = [Engine(llama, paged=paged).generate(root, requests, params) for paged in (False, True)]
+    for sample in (sample for samples in both for sample in samples):
         ids = torch.tensor([[*root, *prompts[sample.problem]]])
         with torch.inference_mode():
             expected = reference_model("llama").generate(ids, max_new_tokens=3, do_sample=False, pad_token_id=0)
