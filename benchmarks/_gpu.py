@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from engine.sampling import Engine, Model, Request, SamplingParams, StepStats
 from engine.sampling.attention import ATTENTION_NAME
+from engine.sampling.parallel import Group
 from engine.sampling.shape import ModelShape
 
 # Layers, width, MLP width, heads, KV heads, head size, vocabulary, whether embeddings are tied.
@@ -26,11 +27,11 @@ SHAPES = {
 CONTEXT = 32768
 
 
-def random_model(name: str, *, context: int = CONTEXT, layers: int | None = None) -> Model:
+def random_model(name: str, *, context: int = CONTEXT, group: Group | None = None) -> Model:
     """A model of the shape with random bf16 weights, made on the GPU. It has no tokenizer: texts are empty."""
     depth, width, mlp, heads, kv_heads, head_size, vocabulary, tied = SHAPES[name]
     config = LlamaConfig(
-        num_hidden_layers=layers or depth,
+        num_hidden_layers=depth,
         hidden_size=width,
         intermediate_size=mlp,
         num_attention_heads=heads,
@@ -48,9 +49,8 @@ def random_model(name: str, *, context: int = CONTEXT, layers: int | None = None
         module: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation=ATTENTION_NAME)
     module.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    shape = ModelShape(
-        parameters, layers or depth, heads, kv_heads, head_size, width, vocabulary, context_length=context
-    )
+    (group or Group()).split(module)
+    shape = ModelShape(parameters, depth, heads, kv_heads, head_size, width, vocabulary, context_length=context)
     return Model(name, module, _NoTokenizer(), config, shape, frozenset())
 
 

@@ -61,14 +61,13 @@ class Decoder:
     """A causal language model whose rows stand on tree paths; keys and values go to and come from pages.
 
     The weights stay the module's own: its projections become views of the fused ones, so it still works and
-    nothing is held twice. With a group of several processes each holds its share of the heads and of the MLP.
+    nothing is held twice. With a group the module has been split: it holds a share of the heads and of the MLP.
     """
 
     def __init__(self, module: torch.nn.Module, context: int, group: Group | None = None) -> None:
         model: Any = module
         config = model.config
         self.group = group or Group()
-        self.group.check(config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
         self.heads = config.num_attention_heads // self.group.size
         self.kv_heads = config.num_key_value_heads // self.group.size
         self._embed = model.get_input_embeddings()
@@ -94,10 +93,10 @@ class Decoder:
         return Layer(
             qkv=qkv,
             qkv_bias=qkv_bias,
-            out=self.group.share(attention.o_proj.weight, 1),
+            out=attention.o_proj.weight,
             out_bias=attention.o_proj.bias,
             gate_up=gate_up,
-            down=self.group.share(mlp.down_proj.weight, 1),
+            down=mlp.down_proj.weight,
             attention_norm=layer.input_layernorm.weight,
             after_attention_norm=after if gemma_style else None,
             mlp_norm=layer.pre_feedforward_layernorm.weight if gemma_style else after,
@@ -114,15 +113,12 @@ class Decoder:
         )
 
     def _join(self, *projections: torch.nn.Linear) -> tuple[Tensor, Tensor | None]:
-        """One weight (and bias) for projections of the same input; theirs become views of it."""
-        weight = torch.cat([self.group.share(each.weight, 0) for each in projections])
-        bias = None
-        if projections[0].bias is not None:
-            bias = torch.cat([self.group.share(each.bias, 0) for each in projections])
-        sizes = [len(self.group.share(each.weight, 0)) for each in projections]
-        for each, part in zip(projections, torch.split(weight, sizes), strict=True):
+        """One weight (and bias) for projections of the same input; their weights become views of it."""
+        weight = torch.cat([each.weight for each in projections])
+        for each, part in zip(projections, torch.split(weight, [len(p.weight) for p in projections]), strict=True):
             each.weight.data = part
-        return weight, bias
+        biases = [each.bias for each in projections if each.bias is not None]
+        return weight, torch.cat(biases) if biases else None
 
     def hidden(self, tokens: Tensor, positions: Tensor, slots: Tensor, pool: KVPages, attend: Attend) -> Tensor:
         """tokens int64 (rows,), positions int32, pool slots int64 -> final hidden states (rows, width).

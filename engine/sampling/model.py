@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Pretra
 from engine.sampling.attention import ATTENTION_NAME, check_supported
 from engine.sampling.gguf_copy import dense_copy
 from engine.sampling.packed import pack_linears
+from engine.sampling.parallel import Group
 from engine.sampling.shape import ModelShape, model_shape
 from engine.sampling.sources import ModelError, find_model
 
@@ -36,11 +37,18 @@ class Model:
         return next(self.module.parameters()).dtype
 
 
-def load_model(source: str, *, cache_dir: Path, device: str | None = None, dtype: torch.dtype | None = None) -> Model:
+def load_model(
+    source: str,
+    *,
+    cache_dir: Path,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    group: Group | None = None,
+) -> Model:
     """Load `source` (see `find_model`) for sampling; raises ModelError when it must not or cannot be used.
 
     device: a torch device, by default the GPU when there is one. dtype: bf16 where the device multiplies in
-    bf16, else fp32. A GGUF file is unpacked once into `cache_dir`, about 2 bytes per parameter; any number of
+    bf16, else fp32. group: processes that share the model, each of which keeps its part. A GGUF file is unpacked once into `cache_dir`, about 2 bytes per parameter; any number of
     processes may do so at once.
     """
     files = find_model(source)
@@ -58,6 +66,8 @@ def load_model(source: str, *, cache_dir: Path, device: str | None = None, dtype
         use_safetensors=True,
         trust_remote_code=False,
     )
+    if group is not None:
+        group.split(module)
     module.to(target).eval().requires_grad_(False)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not tokenizer.is_fast:

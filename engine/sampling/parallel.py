@@ -6,6 +6,8 @@ same scheduler on the same tokens: sums are the same on all of them, and so is t
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -27,15 +29,33 @@ class Group:
         )
         return Group(rank, size)
 
-    def check(self, heads: int, kv_heads: int, mlp_width: int) -> None:
-        """Raise ValueError when the model cannot be split evenly."""
-        for name, count in (("heads", heads), ("key/value heads", kv_heads), ("MLP columns", mlp_width)):
+    def split(self, module: torch.nn.Module) -> None:
+        """Keep this process's part of a Llama-like model's layers, in place; embedding and head stay whole.
+
+        Raises ValueError when heads, KV heads or MLP columns cannot be shared evenly.
+        """
+        if self.size == 1:
+            return
+        model: Any = module
+        config = model.config
+        for name, count in (
+            ("heads", config.num_attention_heads),
+            ("key/value heads", config.num_key_value_heads),
+            ("MLP columns", config.intermediate_size),
+        ):
             if count % self.size:
                 raise ValueError(f"{count} {name} cannot be shared by {self.size} GPUs: use a divisor of {count}")
+        for layer in model.model.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj):
+                self._keep(linear.weight, 0)
+                if linear.bias is not None:
+                    self._keep(linear.bias, 0)
+            for linear in (attention.o_proj, mlp.down_proj):
+                self._keep(linear.weight, 1)
 
-    def share(self, weight: Tensor, dim: int) -> Tensor:
-        """This process's part of a weight."""
-        return weight if self.size == 1 else weight.chunk(self.size, dim)[self.rank].contiguous()
+    def _keep(self, weight: Tensor, dim: int) -> None:
+        weight.data = weight.data.chunk(self.size, dim)[self.rank].clone(memory_format=torch.contiguous_format)
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum over all processes, in place."""
