@@ -283,6 +283,7 @@ def main() -> None:
         f"query/KV/size. The floor adds the time to read every node's keys and values once to the shared nodes' matrix "
         f"time; kernels that do both at the same time can be below it. Copy {copy / 1e12:.2f} TB/s, matrix product "
         f"{product / 1e12:.0f} TFLOP/s in this run. Largest error against fp32: {worst:.1e}."
+        + (" FA3 is the build that vLLM 0.25.1 ships." if peers else "")
         + (f" Slower than the best peer in: {'; '.join(lost)}." if lost else ""),
     )
 

@@ -8,23 +8,28 @@ import torch
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
-    """block_m: queries of a tile (rows x heads of a group); block_n: keys of a tile; registers: most per thread;
-    programs: per multiprocessor, and crowd: where the shared nodes take most of a step."""
+class Tiles:
+    """block_m: queries of a tile (tokens or rows x heads of a group); block_n: keys of a tile; stages: tiles of keys
+    under way; registers: most per thread."""
 
     block_m: int
     block_n: int
     warps: int
     stages: int
     registers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(Tiles):
+    """programs: per multiprocessor, and crowd: where the shared nodes take most of a step (`planning.CROWD`)."""
+
     programs: int = 1
     crowd: int = 1
-    bulk: bool = True  # tiles of keys through Hopper's bulk copies where a page holds one
 
 
 @dataclass(frozen=True, slots=True)
 class Suffix:
-    """block_n: keys of a tile."""
+    """block_n: keys of a tile; stages: tiles of keys under way."""
 
     block_n: int
     warps: int
@@ -44,24 +49,26 @@ class Reduce:
 class Config:
     prefix: Prefix
     suffix: Suffix
+    prefill: Tiles
     reduce: Reduce = Reduce()
 
 
 # By head size. Measured on an H200 over the cases of benchmarks/attention.py. One program of the prefix kernel per
 # multiprocessor, with registers and shared memory left for the suffixes' programs beside it: the one waits for the
-# tensor cores while the others wait for memory. 168 registers is the most that leaves room for two of those.
+# tensor cores while the others wait for memory. Below 144 registers ptxas runs the matrix products of a head of 128
+# one by one; from 176 on there is no room for two programs of the suffix kernel.
 _HOPPER = {
-    64: Config(Prefix(128, 64, 8, 3, 128, crowd=2), Suffix(64, 2, 3)),
-    128: Config(Prefix(128, 64, 8, 3, 168), Suffix(64, 4, 2)),
-    256: Config(Prefix(64, 64, 4, 2), Suffix(32, 4, 2)),
+    64: Config(Prefix(128, 64, 8, 3, 128, crowd=2), Suffix(64, 2, 3), Tiles(64, 64, 4, 3)),
+    128: Config(Prefix(128, 64, 8, 3, 168), Suffix(64, 4, 2), Tiles(64, 64, 4, 3)),
+    256: Config(Prefix(128, 64, 8, 2), Suffix(32, 4, 2), Tiles(128, 64, 8, 2)),
 }
 _DEFAULT = {
-    64: Config(Prefix(64, 64, 4, 2, programs=2, crowd=2), Suffix(64, 4, 2)),
-    128: Config(Prefix(64, 32, 4, 2, programs=2, crowd=2), Suffix(32, 4, 2)),
-    256: Config(Prefix(64, 32, 8, 2), Suffix(32, 4, 2)),
+    64: Config(Prefix(64, 64, 4, 2, programs=2, crowd=2), Suffix(64, 4, 2), Tiles(64, 64, 4, 2)),
+    128: Config(Prefix(64, 32, 4, 2, programs=2, crowd=2), Suffix(32, 4, 2), Tiles(64, 32, 4, 2)),
+    256: Config(Prefix(64, 32, 8, 2), Suffix(32, 4, 2), Tiles(64, 32, 8, 2)),
 }
 # fp32 products go through the plain cores; the tiles only have to fit.
-_FULL = Config(Prefix(16, 32, 4, 1, programs=2, crowd=2), Suffix(32, 4, 1))
+_FULL = Config(Prefix(16, 32, 4, 1, programs=2, crowd=2), Suffix(32, 4, 1), Tiles(16, 32, 4, 1))
 
 
 def config(size: int, dtype: torch.dtype, device: torch.device) -> Config:

@@ -28,13 +28,16 @@ def tree_decode(
     of each row's newest token. Returns q's shape and dtype (in `out` if given); 0 for a row that sees nothing.
 
     On a GPU the launches depend only on rows and on the capacities of `tables`, so a CUDA graph may capture them;
-    call once before. Raises ValueError for tensors that do not fit together.
+    call once before. Replays follow `set_tree` and the suffix tables; a tree's rows must stay within q's. One step
+    at a time may use the same tables. Raises ValueError for tensors that do not fit together.
     """
     check(q, keys, values)
     if window is not None and positions is None:
         raise ValueError("a sliding window needs the rows' positions")
     if q.shape[0] > tables.rows:
         raise ValueError(f"{q.shape[0]} rows do not fit in tables for {tables.rows}")
+    if q.shape[0] <= tables.last_row:
+        raise ValueError(f"the tree has nodes above row {tables.last_row}, and q only {q.shape[0]} rows")
     run = reference.tree_decode
     if q.is_cuda:
         from kernels.attention import launch  # Triton exists only where there are GPUs

@@ -10,7 +10,7 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from kernels.attention.configs import Config, Prefix, config, multiprocessors
+from kernels.attention.configs import Config, Tiles, config, multiprocessors
 from kernels.attention.prefill import PrefillTables
 from kernels.attention.tables import PlanKey, TreeTables
 from kernels.attention.tree_kernels import prefill_kernel, prefix_kernel, reduce_kernel, suffix_kernel
@@ -111,33 +111,33 @@ def prefill(
     tokens, heads, size = q.shape
     kv_heads, page = keys.shape[1:3]
     group = heads // kv_heads
-    shape = (tuned or config(size, q.dtype, q.device)).prefix
-    block_m = max(shape.block_m, triton.next_power_of_2(group))
+    tiles = (tuned or config(size, q.dtype, q.device)).prefill
+    block_m = max(tiles.block_m, triton.next_power_of_2(group))
     size_pad = max(triton.next_power_of_2(size), 16)
     result = torch.empty(tokens, heads, size, dtype=q.dtype, device=q.device)
     if tokens == 0:
         return result
-    tiles = tables.tiles(block_m // group)
-    key_tiles, value_tiles = _descriptors(keys, values, shape, size_pad)
+    table = tables.tiles(block_m // group)
+    key_tiles, value_tiles = _descriptors(keys, values, tiles, size_pad)
     scales = (scale * LOG2_E if softcap is None else scale, softcap or 1.0, window or 0)
-    prefill_kernel[(len(tiles) * kv_heads,)](
-        q, keys, values, key_tiles, value_tiles, result, tiles, tables.segments, tables.pages, q.stride(0), *scales,
+    prefill_kernel[(len(table) * kv_heads,)](
+        q, keys, values, key_tiles, value_tiles, result, table, tables.segments, tables.pages, q.stride(0), *scales,
         KV_HEADS=kv_heads, GROUP=group, SIZE=size, SIZE_PAD=size_pad, PAGE=page, BLOCK_M=block_m,
-        BLOCK_N=shape.block_n, SOFTCAP=softcap is not None, WINDOW=window is not None, TMA=key_tiles is not None,
-        STAGES=shape.stages, num_warps=shape.warps,
+        BLOCK_N=tiles.block_n, SOFTCAP=softcap is not None, WINDOW=window is not None, TMA=key_tiles is not None,
+        STAGES=tiles.stages, num_warps=tiles.warps,
     )  # fmt: skip
     return result
 
 
 def _descriptors(
-    keys: Tensor, values: Tensor, shape: Prefix, size_pad: int
+    keys: Tensor, values: Tensor, tiles: Tiles, size_pad: int
 ) -> tuple[TensorDescriptor | None, TensorDescriptor | None]:
     """The pools as rows for Hopper's bulk copies, or None where a tile of keys would span pages."""
     pages, kv_heads, page, size = keys.shape
-    usable = shape.bulk and keys.is_cuda and torch.cuda.get_device_capability(keys.device)[0] >= 9
-    if not usable or shape.block_n > page or keys.dtype == torch.float32 or pages * kv_heads * page >= 2**31:
+    usable = keys.is_cuda and torch.cuda.get_device_capability(keys.device)[0] >= 9
+    if not usable or tiles.block_n > page or keys.dtype == torch.float32 or pages * kv_heads * page >= 2**31:
         return None, None
-    block = [shape.block_n, size_pad]
+    block = [tiles.block_n, size_pad]
     whole, strides = [pages * kv_heads * page, size], [size, 1]
     return TensorDescriptor(keys, whole, strides, block), TensorDescriptor(values, whole, strides, block)
 

@@ -65,6 +65,7 @@ class TreeTables:
         self.suffix_pages = torch.zeros(rows, row_pages, dtype=torch.int32, device=self.device)
         self.suffix_lengths = torch.zeros(rows, dtype=torch.int32, device=self.device)
         self.nodes: tuple[TreeNode, ...] = ()
+        self.last_row = -1  # of those below a node
         self._arrays = _arrays(())
         self._pages = np.zeros(0, np.int32)
         self._plans: dict[PlanKey, Plan] = {}
@@ -90,7 +91,7 @@ class TreeTables:
         deepest = np.bincount(members, minlength=1).max()
         if deepest > self.depth:
             raise ValueError(f"a row with {deepest} nodes above it does not fit; raise `depth`")
-        self.nodes, self._arrays = nodes, arrays
+        self.nodes, self._arrays, self.last_row = nodes, arrays, int(members.max(initial=-1))
         self._pages = _joined([node.pages for node in nodes])
         for plan in self._plans.values():
             plan.update(arrays, self._pages)

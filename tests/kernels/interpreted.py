@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from kernels.attention import TreeNode, launch, tree_kernels
-from kernels.attention.configs import Config, Prefix, Suffix
+from kernels.attention.configs import Config, Prefix, Reduce, Suffix, Tiles
 from tests.kernels.trees import Case, prefill_case, random_case, spread
 
-TINY = Config(Prefix(16, 16, 4, 1), Suffix(16, 4, 1))
-WIDE = Config(Prefix(32, 64, 4, 1), Suffix(32, 4, 1))  # tiles of keys that span pages of 16
+TINY = Config(Prefix(16, 16, 4, 1), Suffix(16, 4, 1), Tiles(16, 16, 4, 1))
+# Tiles of keys that span pages of 16, several partial results at once.
+WIDE = Config(Prefix(32, 64, 4, 1), Suffix(32, 4, 1), Tiles(32, 64, 4, 1), Reduce(2, 64))
 
 
 def check(
@@ -37,16 +38,16 @@ def check(
 RAGGED = [spread([9], [23]), spread([1, 5, 3], [1, 0, 40]), spread([3, 1, 1, 2, 2], [2, 3, 64, 16, 5])]
 
 
-@pytest.mark.parametrize("tuned", [TINY, WIDE])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@pytest.mark.parametrize("heads", [(3, 3), (8, 2), (3, 1)])
+@pytest.mark.parametrize(
+    ("heads", "dtype", "tuned"),
+    [((3, 3), torch.float32, TINY), ((8, 2), torch.float16, WIDE), ((3, 1), torch.float32, WIDE)],
+)
 def test_ragged_tree(heads: tuple[int, int], dtype: torch.dtype, tuned: Config) -> None:
     check(Case(RAGGED, [0, 1, 15, 16, 17, 33, 2, 0, 5], heads=heads, dtype=dtype), tuned)
 
 
-@pytest.mark.parametrize("size", [24, 32])
-def test_head_size(size: int) -> None:
-    check(Case(RAGGED, [3] * 9, size=size))
+def test_head_size_that_is_no_power_of_two() -> None:
+    check(Case(RAGGED, [3] * 9, size=24))
 
 
 def test_groups_across_tile_edges_and_empty_suffixes() -> None:
@@ -63,7 +64,7 @@ def test_a_long_node_is_split_and_a_long_suffix_too() -> None:
     check(Case([[(300, [0])], [(1000, [0])]], [400], page=16))
 
 
-@pytest.mark.parametrize("window", [1, 7, 40, 500])
+@pytest.mark.parametrize("window", [1, 40, 500])
 def test_window(window: int) -> None:
     check(Case([spread([4], [150]), spread([1, 3], [33, 20])], [1, 20, 5, 300]), window=window)
 
@@ -85,7 +86,7 @@ def test_rows_below_the_capacity_and_a_tree_that_changes() -> None:
     torch.testing.assert_close(out.double(), case.exact(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_trees(seed: int) -> None:
     case = random_case(seed, 7, 3, 50)
     out = launch.decode(case.q, case.keys, case.values, case.tables(), scale=case.scale, tuned=TINY)

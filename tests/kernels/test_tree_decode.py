@@ -119,6 +119,8 @@ def test_tensors_that_do_not_fit_are_refused() -> None:
         tree_decode(case.q, case.keys, case.values, tables, scale=1.0, window=4)
     with pytest.raises(ValueError, match="a page holds"):
         tree_decode(case.q, case.keys[:, :, :8].contiguous(), case.values[:, :, :8].contiguous(), tables, scale=1.0)
+    with pytest.raises(ValueError, match="only 1 rows"):
+        tree_decode(case.q[:1], case.keys, case.values, Case([[(3, [1])]], [3, 3]).tables(), scale=1.0)
     with pytest.raises(ValueError, match="do not fit in tables"):
         tree_decode(case.q.repeat(2, 1, 1), case.keys, case.values, tables, scale=1.0)
 
