@@ -117,7 +117,7 @@ def _scan(
     start = tl.program_id(1) * CHUNK
     stop = tl.minimum(start + CHUNK, vocabulary)
     line = logits_ptr + row * stride
-    inverse = 1.0 / tl.load(settings_ptr)
+    inverse = tl.div_rn(1.0, tl.load(settings_ptr))
     low, odd = _position_words(tl.load(keys_ptr + row), tl.load(positions_ptr + row))
     peak = -_INFINITY
     total = 0.0
@@ -182,7 +182,7 @@ def _settle(
     _, at = tl.max(bests, 0, return_indices=True)
     token = tl.load(winners_ptr + row * chunks + at)
     if not GREEDY:
-        inverse = 1.0 / tl.load(settings_ptr)
+        inverse = tl.div_rn(1.0, tl.load(settings_ptr))
         min_p = tl.load(settings_ptr + 3)
         low, odd = _position_words(tl.load(keys_ptr + row), tl.load(positions_ptr + row))
         # p >= min_p * max p, in logits.
@@ -321,7 +321,7 @@ def _best_of(best, winner, x, first, line, vocabulary, token_words_ptr, low, odd
         token = first + at
         bits = _hash_bits(tl.load(token_words_ptr + token), low, odd)
         score = tl.load(line + token).to(tl.float32) * inverse + _gumbel(bits)
-        winner = tl.where(score > best, token, winner)
+        winner = tl.where((score > best) | ((score == best) & (token < winner)), token, winner)
         best = tl.maximum(best, score)
         hopes = tl.where(columns == token, -_INFINITY, hopes)
         hope = tl.max(hopes, 0)
@@ -376,7 +376,7 @@ def _gumbel(bits):
 
 @triton.jit
 def _ceiling(bits):
-    """An upper bound of `_gumbel` for a tenth of its cost, at most 0.07 above it where it is large.
+    """An upper bound of `_gumbel` for a tenth of its cost, at most 0.07 above it where w is small.
 
     -log1p(-w) >= w, and the bits of a float, read as an integer, are its base-2 logarithm with straight lines
     between the powers of two: never above it. The last 1e-4 outweighs all roundings.

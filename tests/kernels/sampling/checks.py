@@ -60,11 +60,12 @@ class Case:
     logits: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        generator = torch.Generator().manual_seed(self.seed)
-        wide = torch.randn(self.rows, self.vocabulary + self.padding, generator=generator) * self.scale
-        self.logits = wide.to(self.device, self.dtype)[:, : self.vocabulary]
-        self.keys = torch.randint(-(2**63), 2**63 - 1, (self.rows,), generator=generator).to(self.device)
-        self.positions = torch.randint(0, 5000, (self.rows,), generator=generator).int().to(self.device)
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        source = {"generator": generator, "device": self.device}
+        wide = torch.randn(self.rows, self.vocabulary + self.padding, **source) * self.scale
+        self.logits = wide.to(self.dtype)[:, : self.vocabulary]
+        self.keys = torch.randint(-(2**63), 2**63 - 1, (self.rows,), **source)
+        self.positions = torch.randint(0, 5000, (self.rows,), **source).int()
         self.words = scramble_ids(torch.arange(self.vocabulary, device=self.device))
 
     def run(
@@ -149,7 +150,7 @@ def check_alone_and_in_a_crowd(version: Version, case: Case, settings: Settings)
     for row in range(0, case.rows, max(case.rows // 4, 1)):
         token, logprob = case.run(version, settings, rows=slice(row, row + 1))
         assert token == tokens[row]
-        torch.testing.assert_close(logprob[0], logprobs[row], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(logprob[0], logprobs[row], rtol=1e-5, atol=1e-5)
 
 
 def check_masked_rows(version: Version, case: Case) -> None:

@@ -10,9 +10,14 @@ import torch
 from kernels.sampling import launch, noise
 from tests.kernels.sampling import checks
 from tests.kernels.sampling.checks import ALL_SETTINGS, Case, Settings
+from tests.kernels.sampling.noise_kernel import check_noise
 
 # Several chunks a row and several tiles a chunk, with tiles small enough for the interpreter.
 draw = partial(launch.draw, blocks=launch.Blocks(tile=256, chunks=(512,), row_tile=512))
+
+
+def test_noise() -> None:
+    check_noise("cpu", 5, 3000)
 
 
 @pytest.mark.parametrize("chosen", ALL_SETTINGS, ids=str)
