@@ -11,7 +11,7 @@ from engine.sampling import Engine, Request, SamplingParams
 
 SHAPE, DOCUMENT, QUESTION, NEW = "Llama-3-8B", 20_000, 64, 64
 QUESTIONS = (16, 32, 64, 128, 256, 512, 1024)
-APART = (4, 8, 16)  # questions of the comparison that computes and reads the document for each
+APART = (4, 8)  # questions of the comparison that computes and reads the document for each
 NOTES = (
     f"{SHAPE} shape with random bf16 weights; a document of {DOCUMENT:,} tokens, computed before; questions of {QUESTION} tokens "
     f"with one answer of {NEW} tokens each, all at once. Seconds of the whole call, questions' prompts included. floor: "

@@ -24,7 +24,8 @@ from benchmarks._report import Row, write_report
 from engine.sampling import Engine, Model, Request, SamplingParams
 
 FEW_SHOT, PROBLEMS, PROMPT, NEW, BATCH = 1024, 64, 200, 256, 1024
-GOALS = {"Llama-3-8B": 28_000, "Llama-3.2-1B": 100_000}
+COMPARED = 16  # samples a problem in the comparison of sharing: one full batch
+GOALS = {"Llama-3.2-1B": 100_000, "Llama-3-8B": 28_000}
 # Tokens of keys and values in the comparison at equal memory: room for about a hundred samples that share nothing.
 SMALL_BUDGET = 150_000
 NOTES = (
@@ -44,15 +45,15 @@ def main() -> None:
     machine = measure_machine()
     rows: list[Row] = []
     for name in arguments.shapes:
+        model = random_model(name)
         try:
-            model = random_model(name)
             for row in measure(model, machine, arguments.samples, compare=name in arguments.compare):
                 rows.append(row)
                 print(row, flush=True)
                 write_report("tree", "A tree of prompts on one GPU", rows, packages=["torch", "triton"], notes=NOTES)
         except Exception:
             traceback.print_exc()
-        model = None  # type: ignore[assignment]  # frees the weights
+        del model  # frees the weights
         free_memory()
 
 
@@ -67,26 +68,21 @@ def measure(model: Model, machine: Machine, samples: Sequence[int], *, compare: 
         yield Row(case, "whole call", "tokens/s", timing.rate, timing.tokens / floor, goal=goal)
     if not compare:
         return
-    rates = {}
-    for sharing in ("tree", "few-shot only", "nothing"):
-        rates[sharing] = run(engine, model, sharing, 32).rate
-        yield Row(f"{model.source}, {PROBLEMS} x 32, equal batch", f"sharing {sharing}", "tokens/s", rates[sharing])
-    yield from _speedups(f"{model.source}, {PROBLEMS} x 32, equal batch", rates)
+    case = f"{model.source}, {PROBLEMS} x {COMPARED}"
+    yield from _compare(f"{case}, equal batch", engine, model)
     del engine
     free_memory()
-    small = Engine(model, max_batch=BATCH, kv_budget_tokens=SMALL_BUDGET)
-    run(small, model, "tree", 32, new=4)
+    yield from _compare(f"{case}, equal memory", Engine(model, max_batch=BATCH, kv_budget_tokens=SMALL_BUDGET), model)
+
+
+def _compare(case: str, engine: Engine, model: Model) -> Iterator[Row]:
+    run(engine, model, "tree", COMPARED, new=4)
     rates = {}
     for sharing in ("tree", "few-shot only", "nothing"):
-        timing = run(small, model, sharing, 32)
+        timing = run(engine, model, sharing, COMPARED)
         rates[sharing] = timing.rate
-        case = f"{model.source}, {PROBLEMS} x 32, equal memory"
         yield Row(case, f"sharing {sharing}", "tokens/s", timing.rate)
         yield Row(case, f"sharing {sharing}: samples at once", "", timing.batch)
-    yield from _speedups(f"{model.source}, {PROBLEMS} x 32, equal memory", rates)
-
-
-def _speedups(case: str, rates: dict[str, float]) -> Iterator[Row]:
     for other in ("few-shot only", "nothing"):
         yield Row(case, f"tree over {other}", "x", rates["tree"] / rates[other])
 
