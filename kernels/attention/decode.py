@@ -31,7 +31,7 @@ def tree_decode(
     call once before. Replays follow `set_tree` and the suffix tables; a tree's rows must stay within q's. One step
     at a time may use the same tables. Raises ValueError for tensors that do not fit together.
     """
-    check(q, keys, values)
+    check(q, keys, values, tables.least_page)
     if window is not None and positions is None:
         raise ValueError("a sliding window needs the rows' positions")
     if q.shape[0] > tables.rows:
@@ -46,8 +46,8 @@ def tree_decode(
     return run(q, keys, values, tables, scale=scale, softcap=softcap, window=window, positions=positions, out=out)
 
 
-def check(q: Tensor, keys: Tensor, values: Tensor) -> None:
-    """Raises ValueError for queries and pools that do not fit together."""
+def check(q: Tensor, keys: Tensor, values: Tensor, least_page: int) -> None:
+    """Raises ValueError for queries, pools and page lists that do not fit together."""
     if keys.shape != values.shape or keys.dim() != 4 or q.dim() != 3 or q.shape[2] != keys.shape[3]:
         raise ValueError(f"q {tuple(q.shape)} needs keys and values (pages, KV heads, page, size), both alike")
     if q.shape[1] % keys.shape[1] or not q.dtype == keys.dtype == values.dtype:
@@ -55,5 +55,7 @@ def check(q: Tensor, keys: Tensor, values: Tensor) -> None:
     page = keys.shape[2]
     if page & (page - 1) or not 16 <= page <= 128:
         raise ValueError(f"a page holds 16, 32, 64 or 128 tokens, not {page}")
+    if page < least_page:
+        raise ValueError(f"a node has too few pages of {page} for its tokens")
     if not (keys.is_contiguous() and values.is_contiguous() and q.stride(2) == 1 and q.stride(1) == q.shape[2]):
         raise ValueError("the pools must be contiguous, and each row of q")

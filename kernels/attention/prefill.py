@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kernels.attention import reference
 from kernels.attention.decode import check
-from kernels.attention.tables import Indices, TreeNode
+from kernels.attention.tables import Indices, TreeNode, tokens_per_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class PrefillTables:
         self.chunks = tuple(chunk for chunk in chunks if chunk.tokens)
         self.tokens = sum(chunk.tokens for chunk in self.chunks)
         self.device = torch.device(device)
+        self.least_page = 0  # tokens that a page must hold for every node to fit in its pages
         self._tiles: dict[int, Tensor] = {}
         pages: list[int] = []
         segments: list[tuple[int, int, int, int]] = []
@@ -48,12 +49,12 @@ class PrefillTables:
         for chunk in self.chunks:
             self._first_segments.append(len(segments))
             start = 0
-            for node in chunk.ancestors:
-                segments.append((len(pages), node.length, start, 0))
-                pages.extend(node.pages)
-                start += node.length
-            segments.append((len(pages), chunk.length + chunk.tokens, start, 0))
-            pages.extend(chunk.pages)
+            path = [(node.length, node.pages) for node in chunk.ancestors]
+            for length, listed in [*path, (chunk.length + chunk.tokens, chunk.pages)]:
+                self.least_page = max(self.least_page, tokens_per_page(length, listed))
+                segments.append((len(pages), length, start, 0))
+                pages.extend(listed)
+                start += length
         self.segments = self._to_device(np.array(segments or [(0, 0, 0, 0)], np.int32))
         self.pages = self._to_device(np.array(pages or [0], np.int32))
 
@@ -90,9 +91,10 @@ def tree_prefill(
     """Attention of new tokens: each sees its ancestors' nodes whole and its own node up to itself.
 
     q: (tokens, query heads, size), the chunks of `tables` one after another; their keys and values are already
-    in the pools. Pools, softcap and window as in `tree_decode`. Returns q's shape and dtype.
+    in the pools. Pools, softcap and window as in `tree_decode`. Returns q's shape and dtype. Raises ValueError for
+    tensors that do not fit together.
     """
-    check(q, keys, values)
+    check(q, keys, values, tables.least_page)
     if q.shape[0] != tables.tokens:
         raise ValueError(f"{q.shape[0]} queries for chunks of {tables.tokens} tokens")
     run = reference.tree_prefill

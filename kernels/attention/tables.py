@@ -66,6 +66,7 @@ class TreeTables:
         self.suffix_lengths = torch.zeros(rows, dtype=torch.int32, device=self.device)
         self.nodes: tuple[TreeNode, ...] = ()
         self.last_row = -1  # of those below a node
+        self.least_page = 0  # tokens that a page must hold for every node to fit in its pages
         self._arrays = _arrays(())
         self._pages = np.zeros(0, np.int32)
         self._plans: dict[PlanKey, Plan] = {}
@@ -92,6 +93,7 @@ class TreeTables:
         if deepest > self.depth:
             raise ValueError(f"a row with {deepest} nodes above it does not fit; raise `depth`")
         self.nodes, self._arrays, self.last_row = nodes, arrays, int(members.max(initial=-1))
+        self.least_page = max((tokens_per_page(node.length, node.pages) for node in nodes), default=0)
         self._pages = _joined([node.pages for node in nodes])
         for plan in self._plans.values():
             plan.update(arrays, self._pages)
@@ -154,6 +156,11 @@ class Plan:
             self._copied[0].record()
             self._copied.reverse()
             self._hosts.reverse()
+
+
+def tokens_per_page(length: int, pages: Indices) -> int:
+    """What a page must hold for `length` tokens to fit in these pages; more than any page holds if there are none."""
+    return -(-length // len(pages)) if len(pages) else min(length, 1) << 30
 
 
 def _arrays(nodes: Sequence[TreeNode]) -> planning.Nodes:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.attention import TreeNode, TreeTables, tree_decode, tree_prefill
+from kernels.attention import Chunk, PrefillTables, TreeNode, TreeTables, tree_decode, tree_prefill
 from tests.kernels.trees import Case, prefill_case, random_case, spread
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +121,14 @@ def test_tensors_that_do_not_fit_are_refused() -> None:
         tree_decode(case.q, case.keys[:, :, :8].contiguous(), case.values[:, :, :8].contiguous(), tables, scale=1.0)
     with pytest.raises(ValueError, match="only 1 rows"):
         tree_decode(case.q[:1], case.keys, case.values, Case([[(3, [1])]], [3, 3]).tables(), scale=1.0)
+    with pytest.raises(ValueError, match="too few pages"):
+        tables.set_tree([TreeNode(17, [1], [0])])
+        tree_decode(case.q, case.keys, case.values, tables, scale=1.0)
+    with pytest.raises(ValueError, match="too few pages"):
+        tree_prefill(case.q, case.keys, case.values, PrefillTables([Chunk([1], 15, 2)], "cpu"), scale=1.0)
+    with pytest.raises(ValueError, match="too few pages"):
+        tree_prefill(case.q, case.keys, case.values, PrefillTables([Chunk([], 0, 2)], "cpu"), scale=1.0)
+    tables.set_tree([])
     with pytest.raises(ValueError, match="do not fit in tables"):
         tree_decode(case.q.repeat(2, 1, 1), case.keys, case.values, tables, scale=1.0)
 
