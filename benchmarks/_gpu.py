@@ -1,4 +1,4 @@
-"""Shared by the GPU benchmarks: models of stated shapes with random weights, the machine's limits, the floor of a step."""
+"""Shared by the GPU benchmarks: models of stated shapes, the machine's limits, the floor of a step."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ SHAPE, DOCUMENT, QUESTION, NEW = "Llama-3-8B", 20_000, 64, 64
 QUESTIONS = (16, 32, 64, 128, 256, 512, 1024)
 APART = (4, 8)  # questions of the comparison that computes and reads the document for each
 NOTES = (
-    f"{SHAPE} shape with random bf16 weights; a document of {DOCUMENT:,} tokens, computed before; questions of {QUESTION} tokens "
-    f"with one answer of {NEW} tokens each, all at once. Seconds of the whole call, questions' prompts included. floor: "
-    "answers' steps at their floor and the questions' products at the matrix rate. 'apart': the document computed and held "
-    "for each question, where it fits in the time of this benchmark."
+    f"{SHAPE} shape with random bf16 weights; a document of {DOCUMENT:,} tokens, computed before; questions of "
+    f"{QUESTION} tokens with one answer of {NEW} tokens each, all at once. Seconds of the whole call, questions' "
+    "prompts included. floor: answers' steps at their floor and the questions' products at the matrix rate. "
+    "'apart': the document computed and held for each question, where it fits in the time of this benchmark."
 )
 
 

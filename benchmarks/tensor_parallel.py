@@ -18,8 +18,8 @@ from engine.sampling.parallel import Group
 
 SHAPE, SAMPLES, PREFIX, NEW = "CodeLlama-13B", (64, 256, 512), 1024, 64
 NOTES = (
-    f"{SHAPE} shape, one prompt of {PREFIX} tokens, {NEW} new tokens a sample; random bf16 weights, NCCL between processes, one a "
-    "GPU. Decode tokens/s, one run after a short one. On one GPU: the same, on one of these GPUs."
+    f"{SHAPE} shape, one prompt of {PREFIX} tokens, {NEW} new tokens a sample; random bf16 weights, NCCL between "
+    "processes, one a GPU. Decode tokens/s, one run after a short one. On one GPU: the same, on one of these GPUs."
 )
 
 

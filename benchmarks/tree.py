@@ -29,10 +29,11 @@ GOALS = {"Llama-3.2-1B": 100_000, "Llama-3-8B": 28_000}
 # Tokens of keys and values in the comparison at equal memory: room for about a hundred samples that share nothing.
 SMALL_BUDGET = 150_000
 NOTES = (
-    f"{FEW_SHOT} few-shot tokens, {PROBLEMS} problems of {PROMPT} tokens, {NEW} new tokens a sample, at most {BATCH} at once; "
-    "whole calls, prompts and scheduling included, one run each after a short one. Random bf16 weights, temperature 1, the "
-    "end token ignored, no detokenisation. floor: all decode steps at the floor of one step with a full batch, and the "
-    f"prompts' products at the matrix rate. Equal memory: {SMALL_BUDGET:,} tokens of keys and values."
+    f"{FEW_SHOT} few-shot tokens, {PROBLEMS} problems of {PROMPT} tokens, {NEW} new tokens a sample, at most "
+    f"{BATCH} at once; whole calls, prompts and scheduling included, one run each after a short one. Random bf16 "
+    "weights, temperature 1, the end token ignored, no detokenisation. floor: all decode steps at the floor of one "
+    f"step with a full batch, and the prompts' products at the matrix rate. Equal memory: {SMALL_BUDGET:,} tokens "
+    "of keys and values."
 )
 
 

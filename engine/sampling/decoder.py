@@ -114,8 +114,9 @@ class Decoder:
 
     def _join(self, *projections: torch.nn.Linear) -> tuple[Tensor, Tensor | None]:
         """One weight (and bias) for projections of the same input; their weights become views of it."""
-        weight = torch.cat([each.weight for each in projections])
-        for each, part in zip(projections, torch.split(weight, [len(p.weight) for p in projections]), strict=True):
+        weights: tuple[Tensor, ...] = tuple(each.weight for each in projections)
+        weight = torch.cat(weights)
+        for each, part in zip(projections, torch.split(weight, [len(each) for each in weights]), strict=True):
             each.weight.data = part
         biases = [each.bias for each in projections if each.bias is not None]
         return weight, torch.cat(biases) if biases else None

@@ -102,6 +102,7 @@ class Engine:
                 node_tokens=max(len(request.prompt) for request in requests),
                 sample_tokens=min(params.max_tokens, context - len(root)),
                 context=context,
+                lone_tokens=max((len(each.prompt) for each in requests if len(each.indices) == 1), default=0),
             )
         )
 

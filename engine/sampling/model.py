@@ -48,8 +48,8 @@ def load_model(
     """Load `source` (see `find_model`) for sampling; raises ModelError when it must not or cannot be used.
 
     device: a torch device, by default the GPU when there is one. dtype: bf16 where the device multiplies in
-    bf16, else fp32. group: processes that share the model, each of which keeps its part. A GGUF file is unpacked once into `cache_dir`, about 2 bytes per parameter; any number of
-    processes may do so at once.
+    bf16, else fp32. group: processes that share the model, each of which keeps its part. A GGUF file is
+    unpacked once into `cache_dir`, about 2 bytes per parameter; any number of processes may do so at once.
     """
     files = find_model(source)
     folder = dense_copy(files.path, cache_dir) if files.is_gguf else files.path

@@ -24,6 +24,8 @@ from engine.sampling.scheduler import Limits
 from engine.sampling.types import SamplingParams
 from kernels.attention import Chunk, PrefillTables, TreeTables, tree_decode, tree_prefill
 
+# In place of a row's problem: nothing runs there; its problem's prompt is part of its suffix.
+_FREE, _ALONE = -1, -2
 _START_ROWS = 256  # first tokens drawn at once: bounds the copy of their logits
 
 
@@ -69,7 +71,8 @@ class PagedRunner:
         self._graphs = Graphs()
         self._root = Node((), 0, np.zeros(0, np.int32))
         self._nodes: dict[int, Node] = {}
-        self._node_of_row = np.full(max_batch, -1)  # the problem; -1 for a free row
+        self._node_of_row = np.full(max_batch, _FREE)  # the problem
+        self._prompts = np.zeros(max_batch, np.int64)  # tokens before its own that a row's suffix begins with
         self._tree_changed = True
         self._row_pages: list[list[int]] = [[] for _ in range(max_batch)]
         self._left: list[int] = []  # rows that the device does not know to have been left
@@ -96,7 +99,7 @@ class PagedRunner:
                 device=self._device,
             )
         self._clear_rows()
-        self._size_tables(max(limits.root_tokens, limits.node_tokens), limits.sample_tokens)
+        self._size_tables(max(limits.root_tokens, limits.node_tokens), limits.lone_tokens + limits.sample_tokens)
         self._sampler.use(params)
 
     @property
@@ -107,7 +110,7 @@ class PagedRunner:
         self._graphs, self._pool, self._tables = Graphs(), None, None
         self._root, self._nodes = Node((), 0, np.zeros(0, np.int32)), {}
         self._row_pages = [[] for _ in range(self._batch)]
-        self._node_of_row[:] = -1
+        self._node_of_row[:] = _FREE
 
     def _clear_rows(self) -> None:
         """What a call that was given up has left behind."""
@@ -181,7 +184,7 @@ class PagedRunner:
         none = np.zeros(0, np.int32)
         chunks = [
             Chunk(
-                node.pages,  # type: ignore[arg-type]  # an array serves as a sequence
+                node.pages,
                 begin,
                 end - begin,
                 [above.table(none) for above in node.ancestors],
@@ -213,16 +216,16 @@ class PagedRunner:
             part = starts[begin : begin + _START_ROWS]
             nodes = [self._nodes[start.problem] for start in part]
             fields = [(s.row, s.key, n.start + len(n.tokens), s.limit) for s, n in zip(part, nodes, strict=True)]
-            table = np.array(fields, np.int64).T.copy()
-            self._node_of_row[table[0]] = [start.problem for start in part]
-            rows, keys, positions, limits = self._upload(table)
+            for start, node in zip(part, nodes, strict=True):
+                self._place(start, node)
+            rows, keys, positions, limits = self._upload(np.array(fields, np.int64).T.copy())
             state = self._state
             state.keys[rows] = keys
             state.positions[rows] = positions.int() - 1  # of the token before, as after any step
             state.limits[rows] = limits.int()
             state.drawn[rows] = 0
             state.active[rows] = 1
-            self._tables.suffix_lengths[rows] = 0
+            self._tables.suffix_lengths[rows] = self._upload(self._prompts[[start.row for start in part]]).int()
             if all(node is nodes[0] for node in nodes):
                 assert nodes[0].logits is not None
                 logits = nodes[0].logits.expand(len(part), -1)
@@ -230,21 +233,40 @@ class PagedRunner:
                 logits = torch.stack([node.logits for node in nodes])  # type: ignore[misc]  # a started node has some
             drawn = self._sampler.draw(logits, keys, torch.zeros_like(keys))
             self._advance(rows, *drawn)
+        self._note_pages([start.row for start in starts if start.alone])
         self._tree_changed = True
+
+    def _place(self, start: Start, node: Node) -> None:
+        """A prompt with a single sample is shared by nobody: it becomes the beginning of the sample's suffix."""
+        self._node_of_row[start.row] = _ALONE if start.alone else start.problem
+        self._prompts[start.row] = len(node.tokens) if start.alone else 0
+        if start.alone:
+            self._row_pages[start.row], node.pages = node.pages.tolist(), node.pages[:0]
+
+    def _note_pages(self, rows: Sequence[int]) -> None:
+        """Tell the device all pages of these rows' suffixes."""
+        listed = [(row, column, page) for row in rows for column, page in enumerate(self._row_pages[row])]
+        if listed:
+            assert self._tables is not None
+            where = self._upload(np.array(listed, np.int64).T.copy())
+            self._tables.suffix_pages[where[0], where[1]] = where[2].int()
 
     def leave(self, row: int) -> None:
         if self._row_pages[row]:
             assert self._pool is not None
             self._pool.give(np.array(self._row_pages[row], np.int32))
             self._row_pages[row] = []
-        self._node_of_row[row] = -1
+        self._node_of_row[row] = _FREE
         self._left.append(row)
         self._tree_changed = True
 
     def _retire(self) -> None:
         """Stop the rows that were left: their pages may be another's by the next step."""
         if self._left:
-            self._state.active[self._upload(np.array(self._left))] = 0
+            left = self._upload(np.array(self._left))
+            self._state.active[left] = 0
+            if self._tables is not None:
+                self._tables.suffix_lengths[left] = 0
             self._left = []
 
     @torch.inference_mode()
@@ -254,7 +276,8 @@ class PagedRunner:
         sources, targets = self._upload(np.array(moves, np.int64).T.copy())
         for source, target in moves:
             self._row_pages[target], self._row_pages[source] = self._row_pages[source], []
-            self._node_of_row[target], self._node_of_row[source] = self._node_of_row[source], -1
+            self._node_of_row[target], self._node_of_row[source] = self._node_of_row[source], _FREE
+            self._prompts[target] = self._prompts[source]
         state, tables = self._state, self._tables
         for tensor in (state.tokens, state.keys, state.positions, state.drawn, state.limits, state.active):
             tensor[targets] = tensor[sources]
@@ -285,25 +308,25 @@ class PagedRunner:
     def _turn_pages(self, drawn: NDArray[np.int64]) -> None:
         """Give a page to every row whose next token begins one."""
         assert self._pool is not None and self._tables is not None
-        rows = np.flatnonzero((drawn > 0) & ((drawn - 1) % self._page == 0))
+        stored = self._prompts[: len(drawn)] + drawn - 1
+        rows = np.flatnonzero((drawn > 0) & (stored % self._page == 0))
         if not len(rows):
             return
         pages = self._pool.take(len(rows))
         for row, page in zip(rows.tolist(), pages.tolist(), strict=True):
             self._row_pages[row].append(page)
-        columns = (drawn[rows] - 1) // self._page
-        where = self._upload(np.stack([rows, columns, pages]))
+        where = self._upload(np.stack([rows, stored[rows] // self._page, pages]))
         self._tables.suffix_pages[where[0], where[1]] = where[2].int()
 
     def _set_tree(self) -> None:
         assert self._tables is not None
-        rows = np.flatnonzero(self._node_of_row >= 0).astype(np.int32)
+        rows = np.flatnonzero(self._node_of_row != _FREE).astype(np.int32)
+        tables = [self._root.table(rows)] if len(rows) and len(self._root.tokens) else []
+        rows = rows[self._node_of_row[rows] != _ALONE]
         rows = rows[np.argsort(self._node_of_row[rows], kind="stable")]
         problems, firsts = np.unique(self._node_of_row[rows], return_index=True)
         below = np.split(rows, firsts[1:])
-        tables = [self._nodes[problem].table(each) for problem, each in zip(problems.tolist(), below, strict=False)]
-        if len(rows) and len(self._root.tokens):
-            tables.insert(0, self._root.table(rows))
+        tables += [self._nodes[problem].table(each) for problem, each in zip(problems.tolist(), below, strict=False)]
         self._tables.set_tree(tables)
         self._tree_changed = False
 

@@ -74,4 +74,4 @@ class Node:
 
     def table(self, rows: Ints) -> TreeNode:
         """As the kernels see it, above these batch rows."""
-        return TreeNode(len(self.tokens), self.pages, rows, self.start)  # type: ignore[arg-type]  # arrays serve as sequences
+        return TreeNode(len(self.tokens), self.pages, rows, self.start)

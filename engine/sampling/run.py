@@ -27,6 +27,10 @@ class _Drawing:
     stopper: Stopper
     fed: int = 0  # tokens the stopper has seen
 
+    def start(self) -> Start:
+        seat, request = self.seat, self.seat.request
+        return Start(seat.row, request.problem, self.key, seat.limit, alone=len(request.indices) == 1)
+
 
 @dataclass(slots=True)
 class _Flight:
@@ -120,7 +124,7 @@ class Run:
         self._node_tokens |= {problem: len(prompt) for problem, prompt in prompts.items()}
         self._prefilled += sum(len(prompt) for prompt in prompts.values())
         drawings = [self._begin(seat) for seat in seats]
-        self._runner.start([Start(d.seat.row, d.seat.request.problem, d.key, d.seat.limit) for d in drawings])
+        self._runner.start([drawing.start() for drawing in drawings])
         return seats
 
     def _begin(self, seat: Seat) -> _Drawing:

@@ -22,6 +22,7 @@ class Start:
     problem: int  # whose node is open
     key: int  # random key
     limit: int  # tokens after which it ends
+    alone: bool  # whether it is the only sample of its problem in this call
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Limits:
     node_tokens: int  # longest prompt of a problem
     sample_tokens: int  # longest sample
     context: int  # positions the model has
+    lone_tokens: int = 0  # longest prompt of a problem with a single sample
     root_page: int = 1
     node_page: int = 1
     sample_page: int = 1

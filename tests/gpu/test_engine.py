@@ -141,6 +141,17 @@ def test_rows_pages_and_a_tight_budget_change_nothing() -> None:
     assert alone.token_ids == wanted[2, 7].token_ids
 
 
+def test_many_problems_of_one_sample_each() -> None:
+    """A prompt that nobody shares is part of its sample's suffix: over pages, and moved between rows."""
+    gpu, params = model("llama", "cuda", torch.float32), SamplingParams(max_tokens=80)
+    shared = [Request(p, tuple(range(200, 203 + 9 * p)), (0, 1)) for p in range(30)]
+    lone = [dataclasses.replace(request, indices=(0,)) for request in shared]
+    wanted = draw(engine(gpu), shared, params)
+    for other in (engine(gpu, max_batch=7), engine(gpu)):
+        got = draw(other, lone, params)
+        assert all(sample.token_ids == wanted[key].token_ids for key, sample in got.items())
+
+
 def test_an_engine_serves_call_after_call() -> None:
     """Graphs and pools are kept: other parameters, trees and lengths must not meet old ones."""
     gpu = model("llama", "cuda", torch.float32)

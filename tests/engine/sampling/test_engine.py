@@ -36,7 +36,7 @@ def assert_same(one: Sample, other: Sample) -> None:
 
 @pytest.fixture(params=["padded", "paged"])
 def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """An engine with either runner; the paged one as on a GPU, but with its kernels' torch references and short pages."""
+    """An engine with either runner; the paged one as on a GPU, but with its kernels' references and short pages."""
     monkeypatch.setattr("engine.sampling.paged.PAGE", 16)
 
     def build(model: Model, **options: Any) -> Engine:
@@ -252,3 +252,18 @@ def test_dropped_samples_come_back_the_same(llama: Model, monkeypatch: pytest.Mo
     assert got.keys() == wanted.keys()
     for key, sample in got.items():
         assert_same(wanted[key], sample)
+
+
+def test_many_problems_of_one_sample_each(llama: Model, make: Make) -> None:
+    """Nothing is shared below the root: the same samples as when others share the prompt, moved between rows or not."""
+    model = dataclasses.replace(llama, eos_ids=frozenset(range(5, 25)))
+    params = dataclasses.replace(PARAMS, max_tokens=50)
+    prompts = [tuple(range(60 + p, 63 + p + 7 * (p % 6))) for p in range(20)]
+    shared = [Request(p, prompt, (0, 1)) for p, prompt in enumerate(prompts)]
+    wanted = by_key(list(make(model, max_batch=40).generate(ROOT, shared, params)))
+    lone = [dataclasses.replace(request, indices=(0,)) for request in shared]
+    for options in ({"max_batch": 6}, {"max_batch": 20}, {"max_batch": 20, "kv_budget_tokens": 400}):
+        got = by_key(list(make(model, **options).generate(ROOT, lone, params)))
+        assert len(got) == 20
+        for key, sample in got.items():
+            assert_same(wanted[key], sample)
