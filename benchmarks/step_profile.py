@@ -27,9 +27,9 @@ PARTS = {
 }
 OTHER = "other kernels"
 NOTES = (
-    f"Mean over {STEPS} steps around token {PLACE} of each sample, from the CUDA profiler; the step's own time was taken "
-    "without it. gaps: the step minus all kernels; negative, because kernels run side by side. floor: that of the whole "
-    "step."
+    f"Mean over {STEPS} steps around token {PLACE} of each sample, from the CUDA profiler; the step's own time was "
+    "taken without it. gaps: the step minus all kernels; negative, because kernels run side by side. floor: that of "
+    "the whole step."
 )
 
 

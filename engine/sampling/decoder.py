@@ -114,11 +114,12 @@ class Decoder:
 
     def _join(self, *projections: torch.nn.Linear) -> tuple[Tensor, Tensor | None]:
         """One weight (and bias) for projections of the same input; their weights become views of it."""
-        weights: tuple[Tensor, ...] = tuple(each.weight for each in projections)
-        weight = torch.cat(weights)
-        for each, part in zip(projections, torch.split(weight, [len(each) for each in weights]), strict=True):
+        weight = torch.cat([each.weight for each in projections])
+        for each, part in zip(
+            projections, torch.split(weight, [len(each.weight) for each in projections]), strict=True
+        ):
             each.weight.data = part
-        biases = [each.bias for each in projections if each.bias is not None]
+        biases: list[Tensor] = [each.bias for each in projections if each.bias is not None]
         return weight, torch.cat(biases) if biases else None
 
     def hidden(self, tokens: Tensor, positions: Tensor, slots: Tensor, pool: KVPages, attend: Attend) -> Tensor:
