@@ -132,6 +132,10 @@ class Engine:
         """Tokens of keys and values that a generate() may hold, root included."""
         return self._budget
 
+    @kv_budget.setter
+    def kv_budget(self, tokens: int) -> None:
+        self._budget = tokens
+
     def shrink(self) -> int:
         """After an out-of-memory: free what is held and lower the budget by a quarter; returns the new one.
 

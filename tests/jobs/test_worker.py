@@ -55,6 +55,7 @@ def test_sigterm_gives_the_shard_to_another_worker(workers: Stack, submit: Submi
     wait_for(lambda: units(experiment) > 0)
     row = Worker.objects.get()
     assert (row.queue, row.pid, row.shard_id) == ("gpu", workers.pid("a"), experiment.shards.get().pk)
+    assert [row.device] == [processor["name"] for processor in row.processors]
     runner = workers.runner("a")
     workers.kill("a", signal.SIGTERM)
     assert runner is not None and not runner.is_running()

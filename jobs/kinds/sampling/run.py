@@ -74,6 +74,7 @@ def _draw(
 ) -> Iterator[Sample]:
     """Every requested sample. When the device runs out of memory, a smaller budget draws what is still missing: a
     sample that was cut off meets the same noise again, so nothing is lost and nothing comes twice."""
+    budget = engine.kv_budget
     missing = {request.problem: dict.fromkeys(request.indices) for request in requests}
     for shrinks in count():
         left = [replace(request, indices=tuple(missing[request.problem])) for request in requests]
@@ -82,6 +83,9 @@ def _draw(
             for sample in engine.generate(root, left, params, on_step=speed.step, cancelled=lambda: context.cancelled):
                 del missing[sample.problem][sample.index]
                 yield sample
+            # For the next shard, which may need more for one sample than this one held in all: a budget that was
+            # measured by what a few samples held would refuse it.
+            engine.kv_budget = int(budget * 0.75**shrinks)
             return
         except RuntimeError as error:
             # torch.OutOfMemoryError, or what CUDA says when a graph or a library asked for the memory.

@@ -152,7 +152,7 @@ def test_out_of_memory_shrinks_the_budget_and_goes_on(
     wanted = FakeContext()
     run("generate", job(model_dir, {0: [0, 1, 2], 1: [0, 1]}), wanted)
     assert runner._warm is not None
-    engine, before = runner._warm.engine, runner._warm.engine.kv_budget
+    before = runner._warm.engine.kv_budget
     out = RunsOut(monkeypatch, error, times=2, after=2)
     context = FakeContext()
     run("generate", job(model_dir, {0: [0, 1, 2], 1: [0, 1]}), context)
@@ -161,9 +161,9 @@ def test_out_of_memory_shrinks_the_budget_and_goes_on(
     assert context.done == 5
     first, second = context.logs
     assert first.startswith(f"Out of memory: the budget for keys and values shrinks from {before:,} to ")
-    assert second.endswith(f"to {engine.kv_budget:,} tokens. Drawing goes on, and no sample is lost.")
-    assert engine.kv_budget < before
+    assert second.endswith(" tokens. Drawing goes on, and no sample is lost.")
     assert context.levels == ["warning", "warning"]
+    assert runner._warm.engine.kv_budget == before * 9 // 16, "a quarter less for each time, whatever this shard held"
 
 
 def test_out_of_memory_that_no_budget_cures_fails_the_shard(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
