@@ -17,6 +17,7 @@ from kernels.fused import gated_activation, rms_norm, rope_append
 # Attention of q (rows, heads, size) over one layer's pool: attend(q, keys, values, scale=, softcap=, window=).
 Attend = Callable[..., Tensor]
 FAMILIES = {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text"}
+_LARGEST_HEAD = 256  # of the attention kernels
 _ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh"]] = {
     "silu": "silu",
     "swish": "silu",
@@ -50,7 +51,13 @@ class Layer:
 def is_supported(module: torch.nn.Module) -> bool:
     """Whether `Decoder` computes this transformers model."""
     config: Any = module.config
-    return config.model_type in FAMILIES and _activation(config) in _ACTIVATIONS
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return (
+        config.model_type in FAMILIES
+        and _activation(config) in _ACTIVATIONS
+        and not getattr(config, "mlp_bias", False)
+        and head_size <= _LARGEST_HEAD
+    )
 
 
 def _activation(config: Any) -> str:

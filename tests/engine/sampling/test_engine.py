@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 from collections.abc import Callable
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.sampling import EarlyStop, Engine, Model, Request, Sample, SamplingParams, StepStats
+from engine.sampling.decoder import is_supported
 
 Make = Callable[..., Engine]
 
@@ -252,6 +255,14 @@ def test_dropped_samples_come_back_the_same(llama: Model, monkeypatch: pytest.Mo
     assert got.keys() == wanted.keys()
     for key, sample in got.items():
         assert_same(wanted[key], sample)
+
+
+def test_a_model_that_the_fast_runner_would_compute_wrongly_takes_the_other(llama: Model) -> None:
+    assert is_supported(llama.module)
+    for name, value in (("mlp_bias", True), ("hidden_act", "relu"), ("model_type", "phi"), ("head_dim", 512)):
+        config = copy.deepcopy(llama.module.config)
+        setattr(config, name, value)
+        assert not is_supported(SimpleNamespace(config=config)), name
 
 
 def test_many_problems_of_one_sample_each(llama: Model, make: Make) -> None:
