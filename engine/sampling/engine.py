@@ -60,7 +60,7 @@ class Engine:
         else:
             self._runner = PaddedRunner(model, max_batch=self._max_batch)
         fitting = free_kv_tokens(model.device, model.shape, batch=self._max_batch, gpus=self._group.size)
-        fitting = self._group.least(fitting, model.device)  # all schedule alike
+        fitting = self._group.least(fitting)  # all schedule alike
         self._budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
         self.early_stops: dict[int, EarlyStop] = {}  # of the last call, by problem
 
@@ -125,7 +125,7 @@ class Engine:
 
     def _cancelled(self, calls: _Calls) -> bool:
         """All processes that share the model stop at the same step."""
-        return self._group.agree(calls.cancelled(), self._model.device)
+        return self._group.agree(calls.cancelled())
 
     @property
     def kv_budget(self) -> int:

@@ -6,6 +6,7 @@ same scheduler on the same tokens: sums are the same on all of them, and so is t
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -22,11 +23,12 @@ class Group:
     @staticmethod
     def join(rank: int, size: int, address: str, device: torch.device) -> Group:
         """Meet the other processes at `address` (tcp://host:port or file://path); NCCL on GPUs, gloo on CPUs."""
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # they are on one host
+        backend = "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", init_method=address, rank=rank, world_size=size
-        )
+            backend = "cpu:gloo,cuda:nccl"  # what the host agrees on must not wait for the GPU
+        dist.init_process_group(backend, init_method=address, rank=rank, world_size=size)
         return Group(rank, size)
 
     def split(self, module: torch.nn.Module) -> None:
@@ -63,19 +65,19 @@ class Group:
             dist.all_reduce(x)
         return x
 
-    def agree(self, flag: bool, device: torch.device) -> bool:
+    def agree(self, flag: bool) -> bool:
         """What process 0 says."""
         if self.size == 1:
             return flag
-        told = torch.tensor([flag], dtype=torch.int32, device=device)
+        told = torch.tensor([flag], dtype=torch.int32)
         dist.broadcast(told, 0)
         return bool(told.item())
 
-    def least(self, value: int, device: torch.device) -> int:
+    def least(self, value: int) -> int:
         """The smallest of all processes' values."""
         if self.size == 1:
             return value
-        told = torch.tensor([value], dtype=torch.int64, device=device)
+        told = torch.tensor([value])
         dist.all_reduce(told, dist.ReduceOp.MIN)
         return int(told.item())
 

@@ -39,9 +39,8 @@ def worker(folder: str, rank: int, size: int, meeting: str, out: str) -> None:
     group.leave()
 
 
-@pytest.mark.parametrize("family", ["qwen2", "gemma3"])
 def test_two_processes_draw_what_one_draws(
-    family: str, tiny_folder: Callable[[str], Path], tiny_model: Callable[[str], Model], tmp_path: Path
+    tiny_folder: Callable[[str], Path], tiny_model: Callable[[str], Model], tmp_path: Path
 ) -> None:
     code = "import sys; from tests.engine.sampling.test_parallel import worker; worker(*eval(sys.argv[1]))"
     processes = [
@@ -50,13 +49,13 @@ def test_two_processes_draw_what_one_draws(
                 sys.executable,
                 "-c",
                 code,
-                repr((str(tiny_folder(family)), rank, 2, f"file://{tmp_path}/meet", str(tmp_path))),
+                repr((str(tiny_folder("qwen2")), rank, 2, f"file://{tmp_path}/meet", str(tmp_path))),
             ]
         )
         for rank in (0, 1)
     ]
     assert [process.wait(timeout=100) for process in processes] == [0, 0]
-    wanted = draw(tiny_model(family))
+    wanted = draw(tiny_model("qwen2"))
     for rank in (0, 1):
         got = pickle.loads((tmp_path / f"{rank}.pickle").read_bytes())
         assert [sample.token_ids for sample in got] == [sample.token_ids for sample in wanted]
