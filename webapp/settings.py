@@ -64,6 +64,7 @@ X_FRAME_OPTIONS = "DENY"
 INSTALLED_APPS = [
     "webapp.apps.WebappConfig",
     "webapp.accounts",
+    "webapp.api",
     "webapp.experiments",
     "webapp.sharing",
     "jobs",
@@ -93,6 +94,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "webapp.middleware.LinkMiddleware",
+    "webapp.api.middleware.ApiMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 ASGI_APPLICATION = "webapp.asgi.application"
@@ -198,6 +200,11 @@ LEASE_SECONDS = env.integer("CANOPY_LEASE_SECONDS", 30, least=2)
 HANG_SECONDS = env.integer("CANOPY_HANG_SECONDS", 600, least=5)
 MAX_ATTEMPTS = env.integer("CANOPY_MAX_ATTEMPTS", 3, least=1)
 MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+API_REQUESTS_A_MINUTE = env.integer("CANOPY_API_REQUESTS_A_MINUTE", 600, least=1)  # of one token
+API_SUBMITS_A_MINUTE = env.integer("CANOPY_API_SUBMITS_A_MINUTE", 60, least=1)
 
 # --- accounts, mail, files, pages -------------------------------------------------------------------------------------
 
