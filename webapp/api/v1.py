@@ -37,10 +37,8 @@ class CanopyAPI(NinjaAPI):
     def get_openapi_schema(self, **rest: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**rest)
         schemas = document["components"]["schemas"]
-        for model in (errors.ProblemDetails,):
-            own = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(own.pop("$defs", {}))
-            schemas[model.__name__] = own
+        problem = errors.ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= problem.pop("$defs") | {"ProblemDetails": problem}
         document["components"]["securitySchemes"] = {"TokenAuth": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
@@ -58,6 +56,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         answer["headers"] = dict(LIMIT_HEADERS)
         if method == "get":
             answer["headers"]["ETag"] = {"schema": {"type": "string"}}
+    if method == "get":
+        responses["304"] = {"description": "Nothing changed since the copy that If-None-Match names"}
     for status in _errors_of(path, method, operation):
         responses[status] = _problem(status)
     operation["responses"] = dict(sorted(responses.items()))
