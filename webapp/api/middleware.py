@@ -26,6 +26,10 @@ class ApiMiddleware:
         response = self.get_response(request)
         if not request.path_info.startswith(PREFIX):
             return response
+        if response.streaming:
+            # Django's GZipMiddleware makes a gzip member of each piece, and many clients (httpx for one) silently stop
+            # after the first. It would also hold live events back.
+            request.META.pop("HTTP_ACCEPT_ENCODING", None)
         if response.status_code >= 400 and response.headers.get("Content-Type") != CONTENT_TYPE:
             response = _as_problem(response)
         elif request.method in ("GET", "HEAD") and response.status_code == 200 and not response.streaming:

@@ -9,9 +9,12 @@ from uuid import UUID
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 from ninja import Query, Router
+from pydantic import Field
 
+from engine.coverage import coverage_curve
 from jobs.kinds.sampling.models import Problem as SampledProblem
 from jobs.kinds.sampling.models import Sample, SampleText, Verdict
+from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Artifact, Experiment
 from webapp.api import cursors
 from webapp.api.auth import reach
@@ -26,6 +29,7 @@ router = Router(tags=["results"])
 LARGEST = 2**63 - 1
 SAMPLES = 100
 MOST_SAMPLES = 1_000
+MOST_POINTS = 200
 
 After = Annotated[int, Query(ge=0, le=LARGEST, description="The seq of the last state you have; 0: everything.")]
 Index = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this problem, by its index.")]
@@ -97,11 +101,25 @@ def _sampling(request: HttpRequest, code: UUID) -> Experiment:
 
 
 @router.get("/experiments/{uuid:code}/curve", response=CurveOut, operation_id="get_curve", tags=["sampling"])
-def get_curve(request: HttpRequest, code: UUID) -> dict[str, Any]:
-    """Coverage for every k, with its band. Empty lists until every problem has a graded sample."""
-    experiment = _sampling(request, code)
-    curve: dict[str, Any] = experiment.kind_object.changes(experiment, after=experiment.last_seq)["curve"]
-    return curve
+def get_curve(
+    request: HttpRequest,
+    code: UUID,
+    k: Annotated[
+        list[Annotated[int, Field(ge=1, le=MAX_SAMPLES)]] | None,
+        Query(
+            max_length=MOST_POINTS, description="At these k only (repeat it); those beyond complete_to are left out."
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """Coverage over k, with its band. Empty lists until every problem has a graded sample."""
+    counters = list(
+        SampledProblem.objects.filter(experiment=_sampling(request, code)).order_by("index").values_list("n", "c")
+    )
+    least = min((n for n, _ in counters), default=0)
+    asked = None if k is None else sorted({each for each in k if each <= least})
+    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], asked)
+    names = ("k", "coverage", "lo", "hi")
+    return {name: getattr(curve, name).tolist() for name in names} | {"complete_to": least}
 
 
 @router.get(

@@ -203,13 +203,14 @@ class SampleListing(Listing[SampleOut]):
 
 
 class CurveOut(Schema):
-    """The unbiased estimate of coverage (pass@k) for every k up to the fewest graded samples of any problem."""
+    """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem. Unless ?k= asks
+    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k."""
 
     k: list[int]
     coverage: list[float] = Field(description="Fractions.")
     lo: list[float] = Field(description="Lower end of the 95% band.")
     hi: list[float] = Field(description="Upper end of the 95% band.")
-    complete_to: int = Field(description="The largest k.")
+    complete_to: int = Field(description="The largest k there is.")
 
 
 class FileOut(Schema):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core import signals
+from django.db import close_old_connections
 from django.test import Client
 
 from webapp.accounts.models import Team, User
@@ -35,3 +37,14 @@ def api(token_for: Callable[..., tuple[ApiToken, str]]) -> Api:
         return Client(headers={"Authorization": f"Bearer {token_for(user, **how)[1]}"})
 
     return client
+
+
+@pytest.fixture
+def one_connection() -> Iterator[None]:
+    """A request of a real server ends with its connection; here that is the one that the test's transaction is in."""
+    moments = (signals.request_started, signals.request_finished)
+    for moment in moments:
+        moment.disconnect(close_old_connections)
+    yield
+    for moment in moments:
+        moment.connect(close_old_connections)

@@ -254,14 +254,22 @@ def test_problems_and_curve(api: Api, alice: User, make_experiment: Make, monkey
     monkeypatch.setattr(results.samples, "PROBLEMS_SHOWN", 2)
     client, path = api(alice), f"/experiments/{experiment.code}"
     problems = every(client, f"{path}/problems")
-    assert [(one["index"], one["uid"], one["n"], one["c"]) for one in problems] == [(i, f"p{i}", 4, 2) for i in range(5)]
+    assert [(one["index"], one["uid"], one["n"], one["c"]) for one in problems] == [
+        (i, f"p{i}", 4, 2) for i in range(5)
+    ]
     curve = client.get(f"/api/v1{path}/curve").json()
     # 1 - C(2, k) / C(4, k)
     assert curve["coverage"] == pytest.approx([1 / 2, 5 / 6, 1, 1], abs=1e-5)
     assert curve["complete_to"] == 4
+    some = client.get(f"/api/v1{path}/curve", {"k": [3, 2, 9]}).json()
+    assert (some["k"], some["complete_to"]) == ([2, 3], 4)
+    assert client.get(f"/api/v1{path}/curve", {"k": [9]}).json()["k"] == []
+    is_problem(client.get(f"/api/v1{path}/curve", {"k": [0]}), 422, "k.0")
 
 
-def test_live_state_is_the_pages(api: Api, as_user: Callable[[User], Client], alice: User, make_experiment: Make) -> None:
+def test_live_state_is_the_pages(
+    api: Api, as_user: Callable[[User], Client], alice: User, make_experiment: Make
+) -> None:
     experiment = make_experiment(status=Status.FINISHED, n=4, c=1)
     ours = api(alice).get(f"/api/v1/experiments/{experiment.code}/live", {"after": 0})
     page = as_user(alice).get(f"/experiments/{experiment.code}/live.json")

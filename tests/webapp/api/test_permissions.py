@@ -115,7 +115,7 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
 
     async def send() -> int:
         extra = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        answer = await getattr(AsyncClient(headers=headers), method)(path.format(**values), **extra)
+        answer = await getattr(AsyncClient(), method)(path.format(**values), headers=headers, **extra)
         if answer.streaming:
             assert b"".join([piece async for piece in answer.streaming_content])
         return int(answer.status_code)
