@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.core.exceptions import PermissionDenied
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from ninja import Header, Router
 
@@ -27,6 +28,8 @@ from webapp.api.auth import StreamTokenAuth, reach, token_of
 from webapp.api.models import ApiToken
 from webapp.api.results import LARGEST, After
 
+P = ParamSpec("P")
+T = TypeVar("T")
 router = Router(tags=["results"], auth=StreamTokenAuth())
 PULSE_S = 15.0  # a comment this often keeps proxies from closing a silent stream
 RECHECK_S = 60.0  # how long a revoked token, or a person who left, goes on receiving at most
@@ -83,7 +86,7 @@ async def _events(request: HttpRequest, experiment: Experiment, seq: int) -> Asy
     waiting = asyncio.create_task(layer.receive(channel))
     checked = time.monotonic()
     try:
-        state: dict[str, Any] | None = await sync_to_async(live_state)(experiment, seq)
+        state: dict[str, Any] | None = await _in_thread(live_state)(experiment, seq)
         while True:
             if state is not None:
                 seq = state["seq"]
@@ -94,7 +97,7 @@ async def _events(request: HttpRequest, experiment: Experiment, seq: int) -> Asy
             state = None
             done, _ = await asyncio.wait({waiting}, timeout=PULSE_S)
             if time.monotonic() - checked > RECHECK_S:
-                if not await sync_to_async(_may_still_read)(request, experiment):
+                if not await _in_thread(_may_still_read)(request, experiment):
                     return
                 checked = time.monotonic()
             if not done:
@@ -119,7 +122,20 @@ async def _next_state(experiment: Experiment, message: dict[str, Any], seq: int)
             return state
     elif message["type"] != "redis.reconnect":
         return None
-    return await sync_to_async(live_state)(experiment, seq)
+    return await _in_thread(live_state)(experiment, seq)
+
+
+def _in_thread(read: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """``read`` in the request's thread. Streams live for hours: between two reads none holds a connection."""
+
+    def read_and_let_go(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        finally:
+            if not connection.in_atomic_block:
+                connection.close()
+
+    return sync_to_async(read_and_let_go)
 
 
 def _may_still_read(request: HttpRequest, experiment: Experiment) -> bool:

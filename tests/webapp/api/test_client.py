@@ -23,7 +23,10 @@ from webapp.client import ApiError, Client, Unreachable, cli, login, plot
 from webapp.client.types import Curve
 
 Make = Callable[..., Experiment]
-pytestmark = pytest.mark.usefixtures("one_connection")
+pytestmark = [
+    pytest.mark.usefixtures("one_connection"),
+    pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume"),  # WSGI; servers run ASGI
+]
 SERVER = "http://localhost"
 
 

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from django.db import connection
 from django.test import AsyncClient
 from django.utils import timezone
 
@@ -77,6 +79,16 @@ async def test_snapshot_then_changes_then_the_end(make_experiment: Make, token_f
     assert (await read(stream))[0] == "end"
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+async def test_an_open_stream_holds_no_connection(
+    make_experiment: Make, token_for: Tokens, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = await in_thread(make_experiment)(status="running")
+    stream = open_stream(experiment, (await in_thread(token_for)(alice))[1])
+    await read(stream)
+    assert await sync_to_async(lambda: connection.connection)() is None
+    await stream.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_client_that_comes_back_gets_what_it_missed(
