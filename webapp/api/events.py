@@ -20,6 +20,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from ninja import Header, Router
+from redis.exceptions import RedisError
 
 from jobs.announcer import group_name
 from jobs.live import live_state
@@ -79,9 +80,13 @@ async def _events(request: HttpRequest, experiment: Experiment, seq: int) -> Asy
     """Subscribe first, then send the snapshot: what is announced from here on leaves no gap."""
     layer = get_channel_layer()
     assert layer is not None
-    channel = await layer.new_channel()
     group = group_name(experiment.code)
-    await layer.group_add(group, channel)
+    try:
+        channel = await layer.new_channel()
+        await layer.group_add(group, channel)
+    except (RedisError, OSError):  # no news without the broker: tell what is known, and let the client come back
+        yield _told(await _in_thread(live_state)(experiment, seq))
+        return
     # One waiting task for as long as it takes: a cancelled receive would end the subscription.
     waiting = asyncio.create_task(layer.receive(channel))
     checked = time.monotonic()
@@ -90,9 +95,8 @@ async def _events(request: HttpRequest, experiment: Experiment, seq: int) -> Asy
         while True:
             if state is not None:
                 seq = state["seq"]
-                yield _event("state", state, seq)
+                yield _told(state)
                 if state["status"] in ENDED:
-                    yield _event("end", {"status": state["status"]}, seq)
                     return
             state = None
             done, _ = await asyncio.wait({waiting}, timeout=PULSE_S)
@@ -108,7 +112,7 @@ async def _events(request: HttpRequest, experiment: Experiment, seq: int) -> Asy
             state = await _next_state(experiment, message, seq)
     finally:
         waiting.cancel()
-        with suppress(OSError, ConnectionError):  # the broker may be the reason that the stream ends
+        with suppress(RedisError, OSError):  # the broker may be the reason that the stream ends
             await layer.group_discard(group, channel)
 
 
@@ -146,6 +150,12 @@ def _may_still_read(request: HttpRequest, experiment: Experiment) -> bool:
     except (Http404, PermissionDenied):
         return False
     return True
+
+
+def _told(state: dict[str, Any]) -> str:
+    """The state as an event, and behind the last one the end."""
+    end = _event("end", {"status": state["status"]}, state["seq"]) if state["status"] in ENDED else ""
+    return _event("state", state, state["seq"]) + end
 
 
 def _event(name: str, data: dict[str, Any], seq: int) -> str:

@@ -38,7 +38,8 @@ async def open_stream(experiment: Experiment, text: str, **headers: str) -> Asyn
     assert "Content-Encoding" not in answer and answer["Cache-Control"] == "no-cache"
     async with aclosing(answer.streaming_content) as pieces:
         async for piece in pieces:
-            yield piece.decode()
+            for event in piece.decode().split("\n\n")[:-1]:
+                yield event + "\n\n"
 
 
 async def read(stream: AsyncIterator[str]) -> tuple[str, int, dict[str, Any]]:

@@ -71,6 +71,9 @@ def test_answers_are_as_documented(
                 "content_type_conformance",
                 "response_schema_conformance",
                 "response_headers_conformance",
+                "negative_data_rejection",
+                "unsupported_method",
+                "ignored_auth",
             )
         ),
     ]
