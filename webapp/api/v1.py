@@ -12,9 +12,10 @@ from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
 DESCRIPTION = (
-    "Everything the pages do, for programs. Send `Authorization: Bearer <token>`; make tokens on your account page. "
-    "Lists give `next_cursor` for `?cursor=`. Reads carry an `ETag`: send it as `If-None-Match` and get 304 when "
-    "nothing changed. Every answer tells the token's limit in `RateLimit`. Errors are problem details (RFC 9457)."
+    "Experiments, their results, problem sets and workers, for programs. Send Authorization: Bearer and a token; make "
+    "tokens on your account page. Lists give next_cursor for ?cursor=. Reads carry an ETag: send it as If-None-Match "
+    "and get 304 when nothing changed. Every answer tells the token's limit in RateLimit. Errors are problem details "
+    "(RFC 9457)."
 )
 PROBLEM_TITLES = {
     "400": "The body is not JSON",
