@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 # Short, because the path of a unix socket must stay under 108 bytes.
 HOME = Path(tempfile.mkdtemp(prefix="canopy-", dir="/tmp"))
-OF_THE_TESTS = {"CANOPY_TEST_DATABASE", "CANOPY_REQUIRE_BROWSER"}  # read by the tests themselves
+OF_THE_TESTS = {
+    "CANOPY_TEST_DATABASE",
+    "CANOPY_TEST_API_EXAMPLES",
+    "CANOPY_REQUIRE_BROWSER",
+}  # read by the tests themselves
 _postgres = None
 
 

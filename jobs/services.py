@@ -29,9 +29,9 @@ class Refused(Exception):
 
 @transaction.atomic
 def submit(
-    *, team: Any, owner: Any, kind: str, name: str, spec: BaseModel, priority: int = Priority.NORMAL
+    *, team: Any, owner: Any, kind: str, name: str, spec: BaseModel, priority: int = Priority.NORMAL, by: str = ""
 ) -> Experiment:
-    """Create an experiment with all its shards and call workers."""
+    """Create an experiment with all its shards and call workers. ``by``: who did it, where that is not the owner."""
     experiment = Experiment.objects.create(
         team=team, owner=owner, kind=kind, name=name, spec=spec.model_dump(mode="json"), priority=priority
     )
@@ -41,7 +41,7 @@ def submit(
         raise Refused(str(error)) from None
     seq = next_seq(experiment.pk)
     _apply_plan(experiment, spec, seq)
-    logbook.write(experiment.pk, seq, [logbook.Line(f"Submitted by {owner}.")])
+    logbook.write(experiment.pk, seq, [logbook.Line(f"Submitted by {by or owner}.")])
     leases.roll_up(experiment.pk, seq)
     experiment.refresh_from_db()
     return experiment

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from dataclasses import dataclass
 
 from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
@@ -49,3 +52,28 @@ def _count(key: str, seconds: int) -> int:
 def address(request: HttpRequest) -> str:
     """The visitor's network address as the server saw it (the proxy's, unless uvicorn is told to trust it)."""
     return str(request.META.get("REMOTE_ADDR", "unknown"))
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit in the present window."""
+
+    limit: int
+    used: int
+    resets_in: int  # seconds
+    window: int  # seconds
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def is_exceeded(self) -> bool:
+        return self.used > self.limit
+
+
+def spend(action: str, who: str, *, limit: int, seconds: int) -> Allowance:
+    """Count one use in a window that begins at a multiple of ``seconds``, and say what is left. Raises nothing."""
+    now = time.time()
+    used = _count(f"limit:{action}:{who}:{int(now // seconds)}", seconds)
+    return Allowance(limit, used, math.ceil(seconds - now % seconds), seconds)

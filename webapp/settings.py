@@ -65,6 +65,7 @@ X_FRAME_OPTIONS = "DENY"
 INSTALLED_APPS = [
     "webapp.apps.WebappConfig",
     "webapp.accounts",
+    "webapp.api",
     "webapp.experiments",
     "webapp.sharing",
     "jobs",
@@ -94,6 +95,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "webapp.middleware.LinkMiddleware",
+    "webapp.api.middleware.ApiMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 ASGI_APPLICATION = "webapp.asgi.application"
@@ -217,6 +219,11 @@ VERIFICATION: dict[str, Any] = {
     "repositories": env.text("CANOPY_REPOSITORIES"),
     "harness": env.text("CANOPY_SWE_HARNESS"),
 }
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+API_REQUESTS_A_MINUTE = env.integer("CANOPY_API_REQUESTS_A_MINUTE", 600, least=1)  # of one token
+API_SUBMITS_A_MINUTE = env.integer("CANOPY_API_SUBMITS_A_MINUTE", 60, least=1)
 
 # --- accounts, mail, files, pages -------------------------------------------------------------------------------------
 

@@ -376,7 +376,7 @@ def _gumbel(bits):
 
 @triton.jit
 def _ceiling(bits):
-    """An upper bound of `_gumbel` for a tenth of its cost, at most 0.07 above it where w is small.
+    """An upper bound of `_gumbel` for a tenth of its cost, at most 0.07 above it for small w from bits = 64 on.
 
     -log1p(-w) >= w, and the bits of a float, read as an integer, are its base-2 logarithm with straight lines
     between the powers of two: never above it. The last 1e-4 outweighs all roundings.

@@ -52,7 +52,12 @@ def live(request: HttpRequest, page: Page) -> HttpResponseBase:
     raw = request.GET.get("after", "0")
     if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
         return JsonResponse({"error": "after must be a whole number: the seq of the last state you have."}, status=400)
-    state = visible_state(page, int(raw))
+    return live_response(request, page, int(raw))
+
+
+def live_response(request: HttpRequest, page: Page, after: int) -> HttpResponseBase:
+    """The state since ``after`` with its ETag, for pages and the API."""
+    state = visible_state(page, after)
     stable = {name: value for name, value in state.items() if name not in VOLATILE}
     digest = hashlib.sha256(json.dumps(stable, cls=DjangoJSONEncoder, sort_keys=True).encode()).hexdigest()[:24]
     etag = f'"{digest}"'

@@ -40,4 +40,5 @@ def check_noise(device: str, rows: int, count: int) -> None:
     likely = w < 0.99  # beyond, 1 - w has few digits left in fp32, and no winner
     torch.testing.assert_close(noise[likely].double(), exact[likely], rtol=2e-6, atol=2e-6)
     assert (ceiling > noise).all()
-    assert (ceiling - noise)[w < 0.01].max() < 0.07
+    # Below bits = 64 the half step that is added to the bits counts.
+    assert (ceiling - noise)[(w < 0.01) & (bits >= 64)].max() < 0.07

@@ -1,0 +1,276 @@
+"""What goes in and out of the API, version 1. Times are ISO 8601 in UTC; codes are UUIDs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from ninja import Schema
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from engine.problems import MAX_PROBLEMS
+from jobs.models import Priority
+
+EXAMPLE_CODE = "5f0c2b5e-8f5b-4c0e-9a53-0d1f7f0f6c11"
+PriorityName = Literal["low", "normal", "high"]
+PRIORITIES: dict[str, int] = {"low": Priority.LOW, "normal": Priority.NORMAL, "high": Priority.HIGH}
+PRIORITY_NAMES: dict[int, str] = {value: name for name, value in PRIORITIES.items()}
+
+
+def _plain(text: str) -> str:
+    """Databases store no NUL bytes."""
+    return text.replace("\0", "").strip()
+
+
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError("write some text here")
+    return text
+
+
+Name = Annotated[str, StringConstraints(max_length=120), AfterValidator(_plain)]
+FilledName = Annotated[
+    str, StringConstraints(min_length=1, max_length=120), AfterValidator(_plain), AfterValidator(_filled)
+]
+T = TypeVar("T")
+
+
+class Asked(Schema):
+    """The base of what clients send: a misspelt name is refused, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Listing(Schema, Generic[T]):
+    """One page. ``next_cursor`` goes into ``?cursor=`` of the next request; null on the last page."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+class Person(Schema):
+    code: UUID
+    name: str
+
+
+class TeamOut(Schema):
+    code: UUID
+    name: str
+    role: str = Field(description="What the token's person, or service account, is in the team.", examples=["member"])
+    can_write: bool = Field(description="Whether this token may change things here: by its role and by its scope.")
+
+
+class TokenOut(Schema):
+    name: str
+    prefix: str = Field(examples=["cnp_w_Zk3v0a"])
+    scope: str = Field(examples=["write"])
+    is_service_account: bool
+    expires_at: datetime | None
+
+
+class Me(Schema):
+    token: TokenOut
+    person: Person | None = Field(description="Null for a service account.")
+    teams: list[TeamOut]
+
+
+class PresetOut(Schema):
+    name: str
+    title: str
+    help: str
+    spec: dict[str, Any] = Field(description="The values it sets; what it leaves out keeps its default.")
+
+
+class KindOut(Schema):
+    name: str = Field(examples=["sampling"])
+    title: str
+    spec_schema: dict[str, Any] = Field(description="JSON Schema of the spec: every setting with bounds and help.")
+    presets: list[PresetOut]
+
+
+class ExperimentOut(Schema):
+    code: UUID = Field(examples=[EXAMPLE_CODE])
+    team: UUID
+    kind: str = Field(examples=["sampling"])
+    name: str = Field(examples=["SmolLM2-135M-Instruct, arithmetic-60"])
+    status: str = Field(description="queued, running, finished, failed or cancelled.", examples=["running"])
+    reason: str = Field(description="Why it failed or was cancelled.")
+    priority: str = Field(examples=["normal"])
+    owner: Person | None
+    spec: dict[str, Any]
+    summary: dict[str, Any] = Field(examples=[{"label": "Coverage at 64", "value": 0.74, "text": "74.0%"}])
+    percent: int | None = Field(description="Of a running experiment, over all stages.", examples=[45])
+    seq: int = Field(description="Rises with every change; what ?after= of the live state takes.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    url: str = Field(description="Its page.")
+
+
+class SubmitIn(Asked):
+    """``spec`` holds the kind's settings (see GET /kinds); what it leaves out keeps its default."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "sampling",
+                    "name": "First look",
+                    "spec": {"problems": "bundled/arithmetic-60", "samples": 16, "temperature": 0.8},
+                    "priority": "normal",
+                }
+            ]
+        },
+    )
+    kind: str = Field(max_length=20)
+    name: Name = Field(default="", description="Empty: named after the model and the problem set.")
+    spec: dict[str, Any] = Field(default_factory=dict)
+    priority: PriorityName = "normal"
+
+
+class EstimateIn(Asked):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"kind": "sampling", "spec": {"samples": 16}}]}
+    )
+    kind: str = Field(max_length=20)
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class EstimateRowOut(Schema):
+    label: str
+    value: str
+    known: str = Field(description="How it is known: measured, a guess, or empty.")
+
+
+class EstimateOut(Schema):
+    rows: list[EstimateRowOut]
+    note: str
+
+
+class ChangeIn(Asked):
+    """What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "Baseline, seed 1"}]})
+    name: FilledName | None = None
+    priority: PriorityName | None = None
+
+
+class MoreIn(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"samples": 256}]})
+    samples: int = Field(ge=1, le=10**9, description="Samples per problem in all, more than there are.")
+
+
+class RegradeIn(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"verifier": "gsm8k"}]})
+    verifier: str = Field(max_length=40)
+
+
+class ProblemOut(Schema):
+    index: int
+    uid: str
+    question: str
+    answer: str
+    n: int = Field(description="Graded samples.")
+    c: int = Field(description="Correct ones.")
+    errors: int = Field(description="Samples that the grader could not judge; part of n.")
+    timeouts: int = Field(description="Part of errors.")
+    drawn: int = Field(description="Samples there are, graded or not.")
+    tokens: int = Field(description="Of all samples drawn.")
+
+
+class SampleOut(Schema):
+    problem: int = Field(description="The problem's index.")
+    problem_uid: str
+    index: int
+    seed: int
+    verdict: str = Field(examples=["correct"])
+    answer: str = Field(description="As extracted from the text.")
+    canonical: str = Field(description="Equal answers share it.")
+    reason: str
+    tokens: int
+    logprob: float = Field(description="Sum over the answer's tokens, natural logarithm, at temperature 1.")
+    finish: str = Field(examples=["stop"])
+    grade_seconds: float | None
+    text: str | None = Field(description="Null unless asked for with ?text=true.")
+
+
+class SampleListing(Listing[SampleOut]):
+    searched: int | None = Field(
+        default=None, description="Texts read, when a search stopped before the end; go on with next_cursor."
+    )
+
+
+class CurveOut(Schema):
+    """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem. Unless ?k= asks
+    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k."""
+
+    k: list[int]
+    coverage: list[float] = Field(description="Fractions.")
+    lo: list[float] = Field(description="Lower end of the 95% band.")
+    hi: list[float] = Field(description="Upper end of the 95% band.")
+    complete_to: int = Field(description="The largest k there is.")
+
+
+class FileOut(Schema):
+    name: str = Field(examples=["samples.jsonl"])
+    title: str
+    content_type: str
+    size: int | None = Field(description="Bytes; null for a file that is made while it is sent.")
+    url: str = Field(description="Where to get it, with the same token.")
+
+
+class ProblemSetOut(Schema):
+    value: str = Field(description="What a spec's problems field takes.", examples=[f"set/{EXAMPLE_CODE}"])
+    name: str
+    count: int
+    bundled: bool
+
+
+class ProblemIn(Schema):
+    id: Annotated[str, StringConstraints(max_length=100)] | None = Field(default=None, description="Unique in the set.")
+    question: str
+    answer: str
+
+
+class ProblemSetIn(Asked):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"name": "sums", "problems": [{"id": "a", "question": "What is 2 + 2?", "answer": "4"}]}]
+        },
+    )
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=80), AfterValidator(_plain), AfterValidator(_filled)
+    ]
+    problems: list[ProblemIn] = Field(min_length=1, max_length=MAX_PROBLEMS)
+
+
+class WorkerOut(Schema):
+    name: str
+    queue: str = Field(examples=["gpu"])
+    host: str
+    device: str
+    is_alive: bool = Field(description="Whether it reported itself in the last 30 s.")
+    heartbeat_at: datetime
+    experiment: UUID | None = Field(description="What it works on, if that is this team's.")
+    processors: list[dict[str, Any]] = Field(description="What each of its processors said at the last heartbeat.")
+
+
+class LiveState(Schema):
+    """The state a page draws: absolute values, and the log lines, metrics, files and kind's rows changed after
+    ``after``."""
+
+    model_config = ConfigDict(extra="allow")
+    after: int
+    seq: int
+    status: str
+    reason: str
+    name: str
+    started: datetime | None
+    finished: datetime | None
+    eta_seconds: float | None
+    stages: list[dict[str, Any]]
+    log: list[dict[str, Any]]
+    kind: dict[str, Any] = Field(description="The kind's own part: counters and curve, for sampling.")

@@ -1,0 +1,3 @@
+from webapp.client.cli import main
+
+main()

@@ -1,0 +1,161 @@
+"""What the API answers, typed. Fields that a newer server adds are kept out of the way, not refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+ENDED = frozenset({"finished", "failed", "cancelled"})
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Person(Answer):
+    code: str
+    name: str
+
+
+class Team(Answer):
+    code: str
+    name: str
+    role: str
+    can_write: bool
+
+
+class Token(Answer):
+    name: str
+    prefix: str
+    scope: str
+    is_service_account: bool
+    expires_at: datetime | None
+
+
+class Me(Answer):
+    token: Token
+    person: Person | None
+    teams: list[Team]
+
+
+class Kind(Answer):
+    name: str
+    title: str
+    spec_schema: dict[str, Any]
+
+
+class Experiment(Answer):
+    code: str
+    team: str
+    kind: str
+    name: str
+    status: str
+    reason: str
+    priority: str
+    owner: Person | None
+    spec: dict[str, Any]
+    summary: dict[str, Any]
+    percent: int | None
+    seq: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    url: str
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Curve(Answer):
+    """Coverage over k as fractions, with its 95% band."""
+
+    k: list[int]
+    coverage: list[float]
+    lo: list[float]
+    hi: list[float]
+    complete_to: int
+
+    def at(self, k: int) -> float | None:
+        """Coverage at ``k``; None where the curve does not reach."""
+        return self.coverage[self.k.index(k)] if k in self.k else None
+
+
+class Sample(Answer):
+    problem: int
+    problem_uid: str
+    index: int
+    seed: int
+    verdict: str
+    answer: str
+    canonical: str
+    reason: str
+    tokens: int
+    logprob: float
+    finish: str
+    grade_seconds: float | None
+    text: str | None
+
+
+class Problem(Answer):
+    index: int
+    uid: str
+    question: str
+    answer: str
+    n: int
+    c: int
+    errors: int
+    timeouts: int
+    drawn: int
+    tokens: int
+
+
+class File(Answer):
+    name: str
+    title: str
+    content_type: str
+    size: int | None
+    url: str
+
+
+class ProblemSet(Answer):
+    value: str
+    name: str
+    count: int
+    bundled: bool
+
+
+class Worker(Answer):
+    name: str
+    queue: str
+    host: str
+    device: str
+    is_alive: bool
+    heartbeat_at: datetime
+    experiment: str | None
+
+
+class Stage(Answer):
+    name: str
+    unit: str
+    state: str
+    done: int
+    total: int
+
+
+class LiveState(Answer):
+    after: int
+    seq: int
+    status: str
+    reason: str
+    name: str
+    eta_seconds: float | None
+    waiting: str | None = None
+    stages: list[Stage]
+    kind: dict[str, Any]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
