@@ -4,7 +4,7 @@ Kalra et al. 2021, eqs 9-14. Shapes S_k are drawn at random among those that tou
 expected IoU of a canonical shape S is the mean over angles and draws of IoU(B(R^t(S)), B(R^t(S_k))); gradient ascent
 on the points of S finds the best one (eq. 14), and it comes out as the largest inscribed ellipse.
 
-    python -m engine.detection.expected_iou            # about two minutes on one core: 0.729 against 0.603
+    python -m engine.detection.expected_iou            # 12 s on one core: 0.6026, 0.7289, 0.5485 -> 0.7289
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from engine.detection.geometry import iou, rotate_points
-from engine.detection.labels import LabelRule, box_of_points, random_quads, rotate_boxes
+from engine.detection.labels import box_of_points, random_quads, rotate_boxes
+from engine.detection.rules import LabelRule
 
 
 @dataclass(frozen=True, slots=True)

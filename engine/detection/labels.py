@@ -1,17 +1,8 @@
 """Box labels for rotated images: what box to train on when the image turns and only the upright box is known.
 
 Kalra et al., "Towards Rotation Invariance in Object Detection", ICCV 2021, arXiv 2109.13488. With S the object's true
-shape and B(S) its tight upright box, the perfect label is B(R^t(S)). Every rule here but `perfect` guesses it from b
-= B(S) alone.
-
-    rule          the box of
-    none          the image is not rotated at all: the paper's "no rotation" baseline
-    largest       the rotated box (eqs 1-5), what nearly every library does
-    ellipse       the rotated inscribed ellipse (eqs 15-16), in closed form
-    octagon:s     the box with its corners cut by a share s of each side; 0 is the box, 0.5 the diamond
-    random        a random shape that touches each side of the box once (section 1.2's P, one draw)
-    rotiou        the upright box that overlaps the rotated box most; our reading, the paper's text does not define it
-    perfect       the rotated mask
+shape and B(S) its tight upright box, the perfect label is B(R^t(S)). Every rule but `perfect` guesses it
+from b = B(S) alone; `engine.detection.rules` lists them.
 
 Sizes are differentiable in box and angle, except those of `rotiou`, which come out of a search.
 """
@@ -19,56 +10,14 @@ Sizes are differentiable in box and angle, except those of `rotiou`, which come 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from engine.detection.geometry import Outlines, box_centre_size, boxes_around, rotate_points
+from engine.detection.rules import LabelRule
 
-Kind = Literal["none", "largest", "ellipse", "octagon", "random", "rotiou", "perfect"]
 _SEARCH_POINTS, _SEARCH_ROUNDS, _SLICES = 5, 9, 48
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRule:
-    """How boxes of rotated images are made. `cut` is the octagon's s and 0 for every other rule."""
-
-    kind: Kind
-    cut: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"unknown label rule {self.kind!r}: choose one of {', '.join(get_args(Kind))}")
-        if self.kind == "octagon" and not 0.0 <= self.cut <= 0.5:
-            raise ValueError(f"octagon cuts a share between 0 and 0.5 of each side, got {self.cut}")
-        if self.kind != "octagon" and self.cut:
-            raise ValueError(f"only octagon takes a cut, not {self.kind}")
-
-    @classmethod
-    def parse(cls, text: str) -> LabelRule:
-        """From `ellipse`, `octagon:0.2` and so on, as `str()` writes them. Raises ValueError for anything else."""
-        kind, colon, cut = text.partition(":")
-        if (kind == "octagon") != bool(colon):
-            raise ValueError(
-                f"write octagon with its cut, as in octagon:0.2, and other rules without one; got {text!r}"
-            )
-        try:
-            return cls(kind, float(cut or 0))  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ValueError(f"not a label rule: {text!r} ({error})") from None
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.cut:g}" if self.kind == "octagon" else self.kind
-
-    @property
-    def rotates(self) -> bool:
-        return self.kind != "none"
-
-    @property
-    def needs_masks(self) -> bool:
-        return self.kind == "perfect"
 
 
 def largest_size(size: Tensor, angles: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from engine.detection.geometry import Outlines, box_centre_size, iou
-from engine.detection.labels import LabelRule, rotate_boxes
+from engine.detection.labels import rotate_boxes
+from engine.detection.rules import LabelRule
 
 ANGLES = (0, 10, 20, 30, 40)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from engine.detection.expected_iou import ExpectedIoU, Setting, optimise
-from engine.detection.labels import LabelRule
+from engine.detection.rules import LabelRule
 
 
 def test_a_random_convex_shape_becomes_the_ellipse() -> None:

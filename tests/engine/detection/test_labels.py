@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from engine.detection.geometry import Outlines, box_centre_size, iou, rotate_points
 from engine.detection.labels import (
-    LabelRule,
     box_of_points,
     ellipse_size,
     largest_size,
@@ -18,6 +17,7 @@ from engine.detection.labels import (
     rotate_boxes,
     rotiou_size,
 )
+from engine.detection.rules import LabelRule
 
 sides = st.floats(0.5, 500)
 turns = st.floats(-2 * math.pi, 2 * math.pi)

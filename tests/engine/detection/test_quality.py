@@ -9,8 +9,8 @@ import torch
 from faster_coco_eval.core import mask as coco_mask
 
 from engine.detection.geometry import Outlines
-from engine.detection.labels import LabelRule
 from engine.detection.quality import label_quality
+from engine.detection.rules import LabelRule
 from tests.engine.detection.conftest import SHARED
 
 RULES = [LabelRule("largest"), LabelRule("ellipse")]
