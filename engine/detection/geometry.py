@@ -79,9 +79,6 @@ class Outlines:
         owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         return cls(torch.from_numpy(points), torch.from_numpy(owner.astype(np.int64)), len(parts))
 
-    def to(self, device: torch.device | str) -> Outlines:
-        return Outlines(self.points.to(device, non_blocking=True), self.owner.to(device, non_blocking=True), self.count)
-
     def boxes(self, angles: Tensor, centres: Tensor, canvas: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
         """The tight box of each object after rotation, B(R^t(S)), of what lies on the canvas where one is given.
 

@@ -7,6 +7,7 @@ grow: what turns out of the canvas is cut off, as in Kalra et al. 2021.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from engine.detection.batch import Batch
-from engine.detection.geometry import clip_boxes
+from engine.detection.geometry import Outlines, clip_boxes
 from engine.detection.labels import rotate_boxes
 from engine.detection.rules import LabelRule
 
@@ -60,15 +61,39 @@ def rotate_batch(batch: Batch, angles: Tensor, rule: LabelRule, generator: torch
         return batch
     angles = angles.to(batch.images.device)
     labels, seen = rotated_labels(batch, angles, rule, generator)
-    kept = torch.where(seen)[0]
-    return Batch(
-        images=rotate_images(batch.images, angles),
-        boxes=labels[kept],
-        labels=batch.labels[kept],
-        owner=batch.owner[kept],
-        outlines=None,
-        angles=angles,
-        names=batch.names,
+    return replace(
+        _only(batch, seen), boxes=labels[seen], images=rotate_images(batch.images, angles), outlines=None, angles=angles
+    )
+
+
+def flip_batch(batch: Batch, flips: Tensor) -> Batch:
+    """The batch with images mirrored left to right where `flips` (B,) is true. A mirror image needs no new labels."""
+    flips = flips.to(batch.images.device)
+    width = batch.canvas[1]
+    mirrored = torch.cat(
+        (width - batch.boxes[:, 2:3], batch.boxes[:, 1:2], width - batch.boxes[:, :1], batch.boxes[:, 3:]), 1
+    )
+    outlines = batch.outlines
+    if outlines is not None:
+        points = torch.stack((width - outlines.points[:, 0], outlines.points[:, 1]), 1)
+        turned = flips[batch.owner][outlines.owner]
+        outlines = Outlines(torch.where(turned[:, None], points, outlines.points), outlines.owner, outlines.count)
+    return replace(
+        batch,
+        images=torch.where(flips[:, None, None, None], batch.images.flip(-1), batch.images),
+        boxes=torch.where(flips[batch.owner][:, None], mirrored, batch.boxes),
+        outlines=outlines,
+    )
+
+
+def without_crowds(batch: Batch) -> Batch:
+    """The batch as it is trained on; its masks go, so this comes after the rotation."""
+    return replace(_only(batch, ~batch.crowd), outlines=None)
+
+
+def _only(batch: Batch, kept: Tensor) -> Batch:
+    return replace(
+        batch, boxes=batch.boxes[kept], labels=batch.labels[kept], crowd=batch.crowd[kept], owner=batch.owner[kept]
     )
 
 

@@ -33,6 +33,7 @@ def batch_of(images: list[Masks], size: int = 64) -> Batch:
         images=pixels,
         boxes=outlines.boxes(torch.zeros(len(masks)), torch.zeros(2))[0],
         labels=torch.tensor([k + 1 for each in images for k in range(len(each))], dtype=torch.int64),
+        crowd=torch.zeros(len(masks), dtype=torch.bool),
         owner=torch.tensor([i for i, each in enumerate(images) for _ in each], dtype=torch.int64),
         outlines=outlines,
         angles=torch.zeros(len(images)),

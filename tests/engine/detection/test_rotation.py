@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from engine.detection.geometry import iou
 from engine.detection.labels import rotate_boxes
-from engine.detection.rotation import draw_angles, rotate_batch, rotate_images
+from engine.detection.rotation import draw_angles, flip_batch, rotate_batch, rotate_images, without_crowds
 from engine.detection.rules import LabelRule
 from tests.engine.detection.scenes import batch_of, blocks
 
@@ -72,8 +73,7 @@ def test_an_image_without_objects() -> None:
 def test_perfect_labels_fall_back_where_a_mask_is_missing() -> None:
     batch = batch_of([[np.zeros((64, 64), bool), *blocks()]])
     boxes = torch.cat((torch.tensor([[20.0, 20, 40, 30]]), batch.boxes[1:]))
-    batch = type(batch)(batch.images, boxes, batch.labels, batch.owner, batch.outlines, batch.angles, batch.names)
-    turned = rotate_batch(batch, torch.tensor([0.2]), LabelRule("perfect"))
+    turned = rotate_batch(replace(batch, boxes=boxes), torch.tensor([0.2]), LabelRule("perfect"))
     ellipse = rotate_boxes(LabelRule("ellipse"), boxes[:1], torch.tensor([0.2]), torch.tensor([32.0, 32.0]))
     assert torch.allclose(turned.boxes[0], ellipse[0])
 
@@ -82,3 +82,22 @@ def test_angles_are_normal_with_15_degrees() -> None:
     angles = torch.rad2deg(draw_angles(20_000, torch.Generator().manual_seed(0)))
     assert float(angles.mean()) == pytest.approx(0, abs=0.3)
     assert float(angles.std()) == pytest.approx(15, abs=0.3)
+
+
+def test_mirroring_moves_boxes_and_masks_with_the_pixels() -> None:
+    batch = batch_of([blocks(), blocks()])
+    mirrored = flip_batch(batch, torch.tensor([True, False]))
+    assert torch.equal(mirrored.images[0], batch.images[0].flip(-1)) and torch.equal(
+        mirrored.images[1], batch.images[1]
+    )
+    assert mirrored.outlines is not None
+    boxes, _ = mirrored.outlines.boxes(torch.zeros(4), torch.zeros(2))
+    assert torch.equal(boxes, mirrored.boxes)
+    assert mirrored.boxes[0].tolist() == [64 - 34, 14, 64 - 12, 40]
+    assert torch.equal(mirrored.boxes[2:], batch.boxes[2:])
+
+
+def test_crowds_are_not_trained_on() -> None:
+    batch = replace(batch_of([blocks(), blocks()]), crowd=torch.tensor([True, False, False, True]))
+    assert without_crowds(batch).labels.tolist() == [2, 1]
+    assert without_crowds(batch).owner.tolist() == [0, 1]
