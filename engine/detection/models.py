@@ -84,6 +84,16 @@ class Detector(nn.Module):
     def forward(self, images: Tensor, targets: list[Target] | None = None) -> Any:
         return self.network(images, targets)
 
+    def train(self, mode: bool = True) -> Detector:
+        """As usual, but a pretrained backbone keeps its batch statistics: detection batches are too small for new
+        ones."""
+        super().train(mode)
+        if mode and self.config.pretrained:
+            for module in self.network.backbone.body.modules():  # type: ignore[union-attr]
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
     def gate_rows(self) -> dict[str, list[GateRow]]:
         """For each regression loss, how many positives it regressed by angle since the last `clear_gates`."""
         return {name: gate.rows() for name, gate in self.gates.items()}
