@@ -18,13 +18,13 @@ def fitted(architecture: Architecture, folder: Path) -> tuple[Detector, torch.Te
     """A detector after a few steps on two images, so that its outputs are not all near zero."""
     dataset = render_shapes(folder, 2, size=64, seed=5)
     config = ModelConfig(
-        architecture, 3, 64, backbone="tiny", finest_stride=4, score_threshold=0.1, detections_per_image=20
+        architecture, 3, 64, backbone="tiny", finest_stride=4, score_threshold=0.03, detections_per_image=20
     )
     model = build_model(config)
     batch = next(iter(Loader(dataset, 64).batches([range(2)]))).to("cpu")
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
     torch.manual_seed(0)
-    for _ in range(12):
+    for _ in range(25):
         optimiser.zero_grad()
         sum(model(batch.images, batch.targets()).values()).backward()
         optimiser.step()
