@@ -61,8 +61,8 @@ class MovingAverage:
         keep = min(self._decay, (1 + step) / (10 + step))
         ours, theirs = zip(*self._pairs(model), strict=True)
         torch._foreach_lerp_(list(ours), list(theirs), 1 - keep)
-        for mine, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(other)
+        if buffers := list(self.model.buffers()):
+            torch._foreach_copy_(buffers, list(model.buffers()))
 
     def _pairs(self, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
         return zip(self.model.parameters(), (each.detach() for each in model.parameters()), strict=True)

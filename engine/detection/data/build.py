@@ -73,7 +73,10 @@ def build(
 
 def _inside(root: Path, file: str) -> Path:
     """The image's path, if it lies below the root. An annotation file is as hostile as an archive."""
-    path = (root / file).resolve()
+    try:
+        path = (root / file).resolve()
+    except (ValueError, OSError):  # a NUL in the name, or a loop of links
+        raise ImageError("missing_image", "the path is not one of a file") from None
     if not path.is_relative_to(root.resolve()):
         raise ImageError("missing_image", "the path leads out of the data set's folder")
     return path

@@ -37,7 +37,7 @@ def read(path: Path, root: Path, report: Report) -> Dataset:
         ordered = sorted(categories, key=lambda each: int(each["id"]))
         labels = {int(each["id"]): label for label, each in enumerate(ordered, 1)}
         classes = tuple(str(each["name"]) for each in ordered)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DatasetError(f"{path.name}: a category without an id and a name") from None
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for number, annotation in enumerate(_list_of(data, "annotations", path), 1):
@@ -47,7 +47,11 @@ def read(path: Path, root: Path, report: Report) -> Dataset:
             report.add("bad_annotation", f"{path.name}, annotation {number}", "it names no image")
     found = []
     for number, image in enumerate(_list_of(data, "images", path), 1):
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or "id" not in image:
+        if not (
+            isinstance(image, dict)
+            and isinstance(image.get("file_name"), str)
+            and isinstance(image.get("id"), int | str)
+        ):
             report.add("bad_annotation", f"{path.name}, image {number}", "it has no id or no file_name")
             continue
         file = _locate(image["file_name"], path.parent, root)
@@ -99,7 +103,7 @@ def _reader(
         for annotation in annotations:
             try:
                 yield _found(annotation, labels)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 report.add("bad_annotation", file, f"annotation {annotation.get('id')} has no category_id or no bbox")
 
     return objects
@@ -138,17 +142,26 @@ def _locate(name: str, folder: Path, root: Path) -> str:
     for base in dict.fromkeys((folder, root, folder.parent)):
         for sub in _IMAGE_FOLDERS:
             path = base / sub / name
-            if path.is_file() and path.resolve().is_relative_to(root.resolve()):
+            if _is_file(path) and path.resolve().is_relative_to(root.resolve()):
                 return path.resolve().relative_to(root.resolve()).as_posix()
     return name
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes
+        return False
+
+
 def _looks_right(path: Path) -> bool:
+    """Two of the three keys near the file's ends: in a large file the third is somewhere in the middle."""
     with path.open("rb") as file:
         start, size = file.read(1 << 16), path.stat().st_size
         file.seek(max(0, size - (1 << 16)))
         text = start + file.read()
-    return size <= MAX_BYTES and any(key in text for key in (b'"images"', b'"annotations"', b'"categories"'))
+    keys = (b'"images"', b'"annotations"', b'"categories"')
+    return size <= MAX_BYTES and sum(key in text for key in keys) >= 2
 
 
 def _load(path: Path) -> dict[str, Any]:

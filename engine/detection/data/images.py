@@ -43,7 +43,11 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
 
 
 def _opened(path: Path, max_pixels: int) -> Image.Image:
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name longer than the file system takes
+        there = False
+    if not there:
         raise ImageError("missing_image", "there is no such file")
     if path.stat().st_size == 0:
         raise ImageError("empty_image", "the file has 0 bytes")

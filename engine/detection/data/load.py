@@ -84,11 +84,29 @@ def _read(source: Path, format: Format | None, report: Report) -> tuple[Format, 
     if format in (None, "voc") and (folder := voc.find(source)):
         return "voc", voc.read(folder, report)
     if format in (None, "coco") and (files := coco.find(source)):
-        return "coco", {_split_name(path): coco.read(path, source, report) for path in files}
+        return "coco", _read_coco(files, source, report)
     if format in (None, "yolo") and (folder := yolo.find(source)):
         return "yolo", yolo.read(folder, report)
     wanted = {"coco": "COCO JSON", "voc": "Pascal VOC (Annotations/*.xml)", "yolo": "YOLO (labels/*.txt)"}
     raise DatasetError(f"no {wanted[format] if format else ', '.join(wanted.values())} annotations in {source.name}")
+
+
+def _read_coco(files: list[Path], source: Path, report: Report) -> dict[str, Dataset]:
+    """Each file that can be read; of two for one split the one of objects (`instances_...`), not of captions or
+    poses."""
+    splits: dict[str, Dataset] = {}
+    failure: DatasetError | None = None
+    for path in sorted(files, key=lambda path: (not path.name.startswith("instances"), path)):
+        if _split_name(path) in splits:
+            continue
+        try:
+            splits[_split_name(path)] = coco.read(path, source, report)
+        except DatasetError as error:
+            report.add("bad_annotation", path.name, str(error))
+            failure = error
+    if not splits and failure is not None:
+        raise failure
+    return splits
 
 
 def _split_name(path: Path) -> str:

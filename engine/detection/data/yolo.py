@@ -138,8 +138,10 @@ def _found(line: str, names: tuple[str, ...], width: int, height: int) -> Found:
 
 
 def _class_of(line: str) -> int:
-    first = line.split()[0]
-    return int(first) if first.isdigit() else -1
+    try:
+        return int(line.split()[0])
+    except ValueError:
+        return -1
 
 
 def _class_names(folder: Path) -> tuple[str, ...] | None:
@@ -155,7 +157,10 @@ def _class_names(folder: Path) -> tuple[str, ...] | None:
         except (yaml.YAMLError, AttributeError, RecursionError) as error:
             raise DatasetError(f"{name} is not YAML with a list `names`: {error}") from None
         if isinstance(names, dict):
-            names = [names[key] for key in sorted(names)]
-        if isinstance(names, list):
+            names = [names[key] for key in sorted(names, key=str if any(isinstance(k, str) for k in names) else None)]
+        # plain names only: aliases make nested lists that are short to write and endless to print
+        if isinstance(names, list) and all(isinstance(each, str | int | float) for each in names):
             return tuple(str(each) for each in names)
+        if names is not None:
+            raise DatasetError(f"{name}: `names` should be a list of class names")
     return None

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.detection.data import coco, voc, yolo
@@ -174,6 +176,52 @@ def test_names_that_would_collide_are_found_before_writing(tmp_path: Path) -> No
         voc.write(twice, tmp_path / "voc")
     assert not (tmp_path / "voc").exists()
     assert isinstance(record.instances[0], Instance)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8) | st.just("x" * 5000),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_hostile_json_is_reported_or_refused(tmp_path: Path, data: st.DataObject) -> None:
+    """Any value anywhere: a report or a DatasetError, never another exception."""
+    if not (tmp_path / "0.png").exists():
+        Image.new("L", (16, 16)).save(tmp_path / "0.png")
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    image = {"id": 1, "file_name": "0.png", "width": 16, "height": 16}
+    content = {
+        "images": [image, dict(image)],
+        "annotations": [annotation, dict(annotation)],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    where = data.draw(st.sampled_from([content, image, annotation, content["categories"][0]]))
+    where[data.draw(st.sampled_from(sorted(where)))] = data.draw(anything)
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    try:
+        load_dataset(tmp_path)
+    except DatasetError as error:
+        assert str(error)
+
+
+def test_captions_beside_objects_do_no_harm(tmp_path: Path) -> None:
+    shapes_in(tmp_path, "coco")
+    (tmp_path / "annotations.json").rename(tmp_path / "instances_train2017.json")
+    (tmp_path / "captions_val.json").write_text('{"images": [], "annotations": []}')
+    loaded = load_dataset(tmp_path)
+    assert list(loaded.splits) == ["train"] and loaded.report.counts["bad_annotation"] == 1
+
+
+def test_names_that_explode_are_refused(tmp_path: Path) -> None:
+    shapes_in(tmp_path, "yolo")
+    (tmp_path / "classes.txt").unlink()
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)] + ["names: [*a59]"]
+    (tmp_path / "data.yaml").write_text("\n".join(lines))
+    with pytest.raises(DatasetError, match="list of class names"):
+        load_dataset(tmp_path)
 
 
 @pytest.mark.skipif(not BCCD.exists(), reason="the blood cells are not on this machine")
