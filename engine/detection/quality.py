@@ -7,12 +7,14 @@ reaches a threshold. Nothing is cut at the canvas, so only the shapes count.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from engine.detection.data.types import Dataset
 from engine.detection.geometry import Outlines, box_centre_size, iou
 from engine.detection.labels import rotate_boxes
 from engine.detection.rules import LabelRule
@@ -68,3 +70,18 @@ def label_quality(
 def _row(rule: LabelRule, degrees: float, label: int | None, scores: Tensor) -> QualityRow:
     shares = [float((scores >= threshold).double().mean()) for threshold in (0.5, 0.75)]
     return QualityRow(str(rule), degrees, label, len(scores), float(scores.double().mean()), *shares)
+
+
+def dataset_quality(
+    dataset: Dataset, rules: Sequence[LabelRule], angles: Sequence[float] = ANGLES, *, most: int = 5000, seed: int = 0
+) -> list[QualityRow]:
+    """`label_quality` on a data set's masks: of all of them, or of a random `most`. Empty where it has none.
+
+    Labels in the rows are those of the data set, from 1.
+    """
+    pairs = [(record, each) for record in dataset.records for each in record.instances if each.mask and not each.crowd]
+    if len(pairs) > most:
+        pairs = random.Random(seed).sample(pairs, most)
+    points = [each.mask.outline(record.width, record.height) for record, each in pairs if each.mask]
+    labels = torch.tensor([each.label for _, each in pairs], dtype=torch.int64)
+    return list(label_quality(Outlines.of_points(points), labels, rules, angles, seed=seed))

@@ -92,8 +92,10 @@ def _read(source: Path, format: Format | None, report: Report) -> tuple[Format, 
 
 
 def _read_coco(files: list[Path], source: Path, report: Report) -> dict[str, Dataset]:
-    """Each file that can be read; of two for one split the one of objects (`instances_...`), not of captions or
-    poses."""
+    """Each file that can be read.
+
+    Of two files for one split the one of objects (`instances_...`) is taken, not that of captions or poses.
+    """
     splits: dict[str, Dataset] = {}
     failure: DatasetError | None = None
     for path in sorted(files, key=lambda path: (not path.name.startswith("instances"), path)):

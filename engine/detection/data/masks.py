@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.detection.geometry import outline_points
+from engine.detection.outline import outline_points
 
 _MAX_POINTS = 20_000  # of one polygon, corners or points along it
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from engine.detection.geometry import Outlines, iou, outline_points, rotate_points
+from engine.detection.geometry import Outlines, iou, rotate_points
+from engine.detection.outline import outline_points
 
 
 def l_shape(size: int = 96) -> np.ndarray:

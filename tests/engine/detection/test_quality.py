@@ -8,8 +8,9 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as coco_mask
 
+from engine.detection.data.shapes import render_shapes
 from engine.detection.geometry import Outlines
-from engine.detection.quality import label_quality
+from engine.detection.quality import dataset_quality, label_quality
 from engine.detection.rules import LabelRule
 from tests.engine.detection.conftest import SHARED
 
@@ -66,3 +67,13 @@ def _nuclei(path: Path, images: int) -> list[np.ndarray]:
         for each in data["annotations"]
         if each["image_id"] in chosen
     ]
+
+
+def test_a_data_set_is_measured_on_its_masks(tmp_path: Path) -> None:
+    dataset = render_shapes(tmp_path, 12, size=96, seed=1)
+    rows = {(row.rule, row.label): row for row in dataset_quality(dataset, RULES, [25])}
+    objects = sum(len(record.instances) for record in dataset.records)
+    assert rows["ellipse", None].count == objects
+    assert rows["ellipse", 1].mean_iou > rows["largest", 1].mean_iou, "ellipses want the ellipse"
+    assert rows["ellipse", 2].mean_iou < rows["largest", 2].mean_iou, "rectangles want the largest box"
+    assert {row.count for row in dataset_quality(dataset, RULES, [25], most=5) if row.label is None} == {5}

@@ -19,7 +19,7 @@ from engine.detection.data.shapes import render_shapes
 from engine.detection.data.types import Dataset, DatasetError
 from engine.detection.models import Architecture, ModelConfig, build_model
 from engine.detection.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
-from engine.detection.train import EpochStats, NonFiniteLoss, StepStats, TrainConfig, train
+from engine.detection.training import EpochStats, NonFiniteLoss, StepStats, TrainConfig, train
 
 MODEL = ModelConfig("retinanet", classes=3, image_size=64, backbone="tiny", delta=10.0, finest_stride=8)
 CONFIG = TrainConfig(epochs=3, batch_size=4, warmup_steps=2, learning_rate=1e-3, seed=7)
@@ -99,7 +99,7 @@ def test_a_run_survives_sigkill(sets: tuple[Dataset, Dataset], tmp_path: Path) -
     """The same with a process that gets no chance to tidy up."""
     script = (
         "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
-        "from tests.engine.detection.test_train import *\n"
+        "from tests.engine.detection.test_training import *\n"
         "here = Path(sys.argv[1])\n"
         "sets = render_shapes(here / 'train', 10, size=64, seed=1), render_shapes(here / 'val', 3, size=64, seed=2)\n"
         "train(MODEL, CONFIG, *sets, folder=here / 'cut', hooks=Recorder(fail_at=8, kill=True))\n"
