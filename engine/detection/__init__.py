@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.detection.evaluate import AngleResult, Evaluator, Result, evaluate_model
     from engine.detection.export import export_onnx
     from engine.detection.models import Detector, ModelConfig, build_model
+    from engine.detection.predict import Detection, detect
     from engine.detection.quality import QualityRow, dataset_quality, label_quality
     from engine.detection.training import (
         EpochStats,
@@ -34,12 +35,14 @@ _HOMES = {
     "evaluate": ("AngleResult", "Evaluator", "Result", "evaluate_model"),
     "export": ("export_onnx",),
     "models": ("Detector", "ModelConfig", "build_model"),
+    "predict": ("Detection", "detect"),
     "quality": ("QualityRow", "dataset_quality", "label_quality"),
     "training": ("EpochStats", "NonFiniteLoss", "StepStats", "TrainConfig", "TrainHooks", "TrainResult", "train"),
 }
 
 __all__ = [
     "AngleResult",
+    "Detection",
     "Detector",
     "EpochStats",
     "Evaluator",
@@ -54,6 +57,7 @@ __all__ = [
     "TrainResult",
     "build_model",
     "dataset_quality",
+    "detect",
     "evaluate_model",
     "export_onnx",
     "label_quality",

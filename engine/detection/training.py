@@ -158,7 +158,7 @@ def train(
 
     Raises:
         DatasetError: no images, or the rule is `perfect` and objects without masks.
-        CheckpointError: the checkpoint in `folder` is of another configuration, or damaged.
+        CheckpointError: the checkpoint in `folder` is of another configuration or data set, or damaged.
         NonFiniteLoss: a loss or gradient is not a number.
     """
     if not len(train_set) or not len(val_set):
@@ -204,7 +204,11 @@ class _Run:
         self._ema = MovingAverage(self._model, build_model(model_config, config.seed).to(device), config.ema_decay)
         self._forward = _spread(self._model, self._world)
         self._optimiser = _optimiser(self._model, config)
-        self._identity = _plain({"model": dataclasses.asdict(model_config), "train": dataclasses.asdict(config)})
+        self._identity = {
+            "model": _plain(dataclasses.asdict(model_config)),
+            "train": _plain(dataclasses.asdict(config)),
+            "data": [train_set.fingerprint(), val_set.fingerprint()],
+        }
         self._steps_per_epoch = len(epoch_batches(self._images, config.batch_size, 0, 0, 0, self._world))
         self._epoch, self._best_ap, self._since_best = 0, -1.0, 0
 
@@ -355,7 +359,9 @@ class _Run:
             return
         state = load_checkpoint(path)
         if state["identity"] != self._identity:
-            raise CheckpointError(f"{path} is of another configuration: use a new folder, or the same settings")
+            raise CheckpointError(
+                f"{path} is of another configuration or data set: use a new folder, or the same settings"
+            )
         self._epoch, self._best_ap, self._since_best = state["epoch"], state["best_ap"], state["since_best"]
         self._model.load_state_dict(state["model"])
         self._ema.model.load_state_dict(state["ema"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -74,6 +75,14 @@ class Dataset:
     def class_counts(self) -> dict[str, int]:
         counts = Counter(each.label for record in self.records for each in record.instances)
         return {name: counts[label] for label, name in enumerate(self.classes, 1)}
+
+    def fingerprint(self) -> str:
+        """The same for the same files, sizes, boxes and labels, in the same order."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for record in self.records:
+            objects = [(each.box, each.label, each.crowd, each.mask is not None) for each in record.instances]
+            digest.update(repr((record.file, record.width, record.height, objects)).encode())
+        return digest.hexdigest()
 
     def subset(self, indices: Iterable[int]) -> Dataset:
         return Dataset(self.root, self.classes, tuple(self.records[index] for index in indices))

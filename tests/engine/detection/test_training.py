@@ -123,6 +123,8 @@ def test_a_finished_run_is_not_repeated_and_another_one_is_refused(
     assert not again.steps
     with pytest.raises(CheckpointError, match="another configuration"):
         train(MODEL, replace(once, seed=8), *sets, folder=tmp_path / "run")
+    with pytest.raises(CheckpointError, match="or data set"):
+        train(MODEL, once, sets[0].subset([1, 0]), sets[1], folder=tmp_path / "run")
     (tmp_path / "run" / "last.pt").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="cannot be read"):
         train(MODEL, once, *sets, folder=tmp_path / "run")
