@@ -245,17 +245,20 @@ class GatedRetinaNetRegressionHead(RetinaNetRegressionHead):
     def compute_loss(
         self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
     ) -> Tensor:
-        losses = []
+        found, goal, angles, weights = [], [], [], []
         for target, offsets, boxes, matched in zip(
             targets, head_outputs["bbox_regression"], anchors, matched_idxs, strict=True
         ):
             positive = torch.where(matched >= 0)[0]
-            goal = self.box_coder.encode_single(target["boxes"][matched[positive]], boxes[positive])
-            found = offsets[positive]
-            gate = self.gate.of_deltas(found, goal, target["angle"].expand(len(positive)), self.box_coder)
-            loss = functional.l1_loss(found, goal, reduction="none").sum(-1)
-            losses.append((loss * gate).sum() / max(1, len(positive)))
-        return torch.stack(losses).sum() / max(1, len(targets))
+            found.append(offsets[positive])
+            goal.append(self.box_coder.encode_single(target["boxes"][matched[positive]], boxes[positive]))
+            angles.append(target["angle"].expand(len(positive)))
+            # torchvision's mean: over the positives of each image, then over the images
+            weights.append(offsets.new_full((len(positive),), 1 / max(1, len(positive)) / len(targets)))
+        offsets, labels = torch.cat(found), torch.cat(goal)
+        gate = self.gate.of_deltas(offsets, labels, torch.cat(angles), self.box_coder)
+        loss = functional.l1_loss(offsets, labels, reduction="none").sum(-1)
+        return (loss * gate * torch.cat(weights)).sum()
 
 
 class GatedFCOSHead(FCOSHead):

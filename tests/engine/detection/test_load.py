@@ -234,4 +234,14 @@ def test_blood_cells() -> None:
     assert loaded.report.counts["degenerate_box"] == 2
 
 
+@pytest.mark.skipif(not NUCLEI.exists(), reason="the nuclei are not on this machine")
+def test_nuclei() -> None:
+    loaded = load_dataset(NUCLEI)
+    assert {name: len(each) for name, each in loaded.splits.items()} == {"train": 531, "val": 133}
+    assert sum(each.class_counts()["nucleus"] for each in loaded.splits.values()) == 28_986
+    assert all(each.has_masks for each in loaded.splits.values()) and not loaded.report.problems
+    train, val = loaded.train_val()
+    assert (len(train), len(val)) == (531, 133), "its own split is kept"
+
+
 BCCD_COUNTS = (4886, 4153, 372)

@@ -235,8 +235,9 @@ def test_the_moving_average_follows_its_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"rule": "x"}, {"epochs": 0}, {"learning_rate": 0.0}, {"ema_decay": 1.0}, {"val_angles": ()}]
+    "changes",
+    [{"rule": "x"}, {"epochs": 0}, {"learning_rate": 0.0}, {"ema_decay": 1.0}, {"val_angles": ()}, {"patience": -1}],
 )
 def test_it_refuses_settings(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"rule|at least|above|must lie"):
+    with pytest.raises(ValueError, match=r"rule|at least|above|must lie|negative"):
         TrainConfig(**changes)  # type: ignore[arg-type]
