@@ -58,12 +58,10 @@ def rotate_batch(batch: Batch, angles: Tensor, rule: LabelRule, generator: torch
         ValueError: the rule needs masks and the batch has none.
     """
     if not rule.rotates:
-        return batch
+        return _only(batch, (batch.boxes[:, 2:] - batch.boxes[:, :2] >= MIN_SIDE).all(-1))
     angles = angles.to(batch.images.device)
     labels, seen = rotated_labels(batch, angles, rule, generator)
-    return replace(
-        _only(batch, seen), boxes=labels[seen], images=rotate_images(batch.images, angles), outlines=None, angles=angles
-    )
+    return replace(_only(batch, seen), boxes=labels[seen], images=rotate_images(batch.images, angles), angles=angles)
 
 
 def flip_batch(batch: Batch, flips: Tensor) -> Batch:
@@ -88,12 +86,18 @@ def flip_batch(batch: Batch, flips: Tensor) -> Batch:
 
 def without_crowds(batch: Batch) -> Batch:
     """The batch as it is trained on; its masks go, so this comes after the rotation."""
-    return replace(_only(batch, ~batch.crowd), outlines=None)
+    return _only(batch, ~batch.crowd)
 
 
 def _only(batch: Batch, kept: Tensor) -> Batch:
+    """The objects (T,) that are kept; masks go, being of all."""
     return replace(
-        batch, boxes=batch.boxes[kept], labels=batch.labels[kept], crowd=batch.crowd[kept], owner=batch.owner[kept]
+        batch,
+        boxes=batch.boxes[kept],
+        labels=batch.labels[kept],
+        crowd=batch.crowd[kept],
+        owner=batch.owner[kept],
+        outlines=None,
     )
 
 

@@ -48,9 +48,12 @@ def test_boxes_follow_the_pixels(text: str, degrees: float) -> None:
     assert torch.equal(turned.images, rotate_images(batch.images, turned.angles))
 
 
-def test_none_leaves_everything_as_it_is() -> None:
+def test_none_turns_nothing_and_leaves_out_what_is_thinner_than_a_pixel() -> None:
     batch = batch_of([blocks()])
-    assert rotate_batch(batch, torch.ones(1), LabelRule("none")) is batch
+    same = rotate_batch(batch, torch.ones(1), LabelRule("none"))
+    assert same.images is batch.images and torch.equal(same.boxes, batch.boxes) and same.angles.eq(0).all()
+    thin = replace(batch, boxes=torch.tensor([[5.0, 5, 5.5, 20], [1, 1, 9, 9]]))
+    assert rotate_batch(thin, torch.ones(1), LabelRule("none")).labels.tolist() == [2]
 
 
 @pytest.mark.parametrize("text", ["perfect", "ellipse", "largest", "random"])
