@@ -1,0 +1,146 @@
+"""Batches from a data set: decoded ahead of time by threads, kept in memory while they fit.
+
+Images are scaled to fit a square canvas and put in its middle, so that the canvas and the image turn about the same
+point. Decoding lets go of the interpreter, so threads are enough, and a worker process that may not have children can
+use them too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from engine.detection.batch import Batch
+from engine.detection.data.images import read_image
+from engine.detection.data.types import Dataset
+from engine.detection.geometry import Outlines
+
+CACHE_BYTES = 2 << 30
+_AHEAD = 4  # batches decoded before they are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    image: Tensor  # (3, S, S) uint8
+    boxes: npt.NDArray[np.float32]
+    labels: list[int]
+    crowd: list[bool]
+    outlines: list[npt.NDArray[np.float32]]
+
+    @property
+    def bytes(self) -> int:
+        return self.image.numel() + self.boxes.nbytes + sum(each.nbytes for each in self.outlines)
+
+
+class Loader:
+    """Batches of a data set on square canvases of `size` pixels.
+
+    Args:
+        dataset: where images and objects come from.
+        size: pixels of both sides.
+        threads: that decode.
+        cache_bytes: decoded images are kept up to this much; the least recently used one goes first.
+        pin: in page-locked memory, for a GPU.
+    """
+
+    def __init__(
+        self, dataset: Dataset, size: int, *, threads: int = 4, cache_bytes: int = CACHE_BYTES, pin: bool = False
+    ) -> None:
+        self._dataset, self._size, self._threads, self._pin = dataset, size, threads, pin
+        self._cache: OrderedDict[int, _Sample] = OrderedDict()
+        self._room, self._lock = cache_bytes, Lock()
+
+    def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """One batch for each list of record indices, in order.
+
+        Raises:
+            ImageError: an image that was read before cannot be read any more; the message names it.
+        """
+        with ThreadPoolExecutor(self._threads) as pool:
+            waiting: deque[tuple[Sequence[int], list[Future[_Sample]]]] = deque()
+            coming = iter(indices)
+            try:
+                while True:
+                    while len(waiting) < _AHEAD and (chosen := next(coming, None)) is not None:
+                        waiting.append((chosen, [pool.submit(self._sample, index) for index in chosen]))
+                    if not waiting:
+                        return
+                    chosen, futures = waiting.popleft()
+                    yield self._batch(chosen, [future.result() for future in futures])
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, indices: Sequence[int], samples: list[_Sample]) -> Batch:
+        batch = Batch(
+            images=torch.stack([each.image for each in samples]),
+            boxes=torch.from_numpy(np.concatenate([each.boxes for each in samples])),
+            labels=torch.tensor([label for each in samples for label in each.labels], dtype=torch.int64),
+            crowd=torch.tensor([crowd for each in samples for crowd in each.crowd], dtype=torch.bool),
+            owner=torch.tensor([n for n, each in enumerate(samples) for _ in each.labels], dtype=torch.int64),
+            outlines=Outlines.of_points([points for each in samples for points in each.outlines]),
+            angles=torch.zeros(len(samples)),
+            names=tuple(self._dataset.records[index].file for index in indices),
+        )
+        return batch.pin() if self._pin else batch
+
+    def _sample(self, index: int) -> _Sample:
+        with self._lock:
+            if index in self._cache:
+                self._cache.move_to_end(index)
+                return self._cache[index]
+        sample = load_sample(self._dataset, index, self._size)
+        with self._lock:
+            if index not in self._cache:
+                self._cache[index] = sample
+                self._room -= sample.bytes
+                while self._room < 0 and self._cache:
+                    self._room += self._cache.popitem(last=False)[1].bytes
+        return sample
+
+
+def load_sample(dataset: Dataset, index: int, size: int) -> _Sample:
+    """One image with its objects on a canvas of `size` x `size` pixels. Raises ImageError."""
+    record = dataset.records[index]
+    scale, left, top = placement(record.width, record.height, size)
+    pixels = place_image(read_image(dataset.path(record)), size)
+    shift = np.array((left, top), np.float32)
+    boxes = np.array([each.box for each in record.instances], np.float32).reshape(-1, 4) * np.float32(scale)
+    outlines = [
+        each.mask.outline(record.width, record.height) * np.float32(scale) + shift
+        if each.mask is not None
+        else np.zeros((0, 2), np.float32)
+        for each in record.instances
+    ]
+    return _Sample(
+        torch.from_numpy(pixels).permute(2, 0, 1).contiguous(),
+        boxes + np.tile(shift, 2),
+        [each.label for each in record.instances],
+        [each.crowd for each in record.instances],
+        outlines,
+    )
+
+
+def placement(width: int, height: int, size: int) -> tuple[float, int, int]:
+    """(scale, left, top): where an image of `width` x `height` goes on a square canvas."""
+    scale = size / max(width, height)
+    return scale, (size - round(width * scale)) // 2, (size - round(height * scale)) // 2
+
+
+def place_image(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """An image (H, W, 3) scaled to fit into the middle of a black canvas (size, size, 3)."""
+    height, width = pixels.shape[:2]
+    scale, left, top = placement(width, height, size)
+    canvas = Image.new("RGB", (size, size))
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = Image.fromarray(pixels)
+    canvas.paste(image if fitted == image.size else image.resize(fitted, Image.Resampling.BILINEAR), (left, top))
+    return np.array(canvas)
