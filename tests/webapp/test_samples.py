@@ -199,3 +199,13 @@ def test_the_answer_is_found_where_verifiers_find_it(text: str, answer: str, mat
     assert pieces.match == match
     if match == "12":
         assert pieces.after == " again"
+
+
+def test_problems_with_statements_go_by_their_ids(make_experiment: Make, bob: User, as_user: SignIn) -> None:
+    experiment = make_experiment(problems=1, spec={"samples": 2, "verifier": "proof-rocq"})
+    experiment.problems.update(uid="mathd_algebra_24", question="Require Import Reals.\n  Theorem", answer="")
+    draw(experiment, 2)
+    address = reverse("experiment-tab", args=[experiment.code, "samples"])
+    page = as_user(bob).get(address, headers={"X-Part": "browser"}).content.decode()
+    assert '<span class="name">mathd_algebra_24</span>' in page and "mathd_algebra_24, sample 0" in page
+    assert "Gold" not in page and "Extracted" not in page  # nothing was extracted, nothing to compare with
