@@ -3,6 +3,8 @@
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
 STATE "running" takes the live page alone, "finished" also list, forms and samples; "analysis" takes the experiment's
 Analysis tab and the four oldest experiments of its team side by side.
+
+python docs/img/shoot.py ADDRESS E-MAIL PASSWORD page NAME DEVICE THEME takes one page, whole, as NAME-DEVICE-THEME.png.
 """
 
 from __future__ import annotations
@@ -47,7 +49,28 @@ def shoot_analysis(page: Page, address: str, site: str, device: str, theme: str)
     shoot(page, f"{site}{compare}?{chosen}&x=flops", "compare", f"{device}-{theme}", whole=whole, see="#selection")
 
 
-def main(address: str, email: str, password: str, state: str) -> None:
+def one(address: str, email: str, password: str, name: str, device: str, theme: str) -> None:
+    width, height = SIZES[device]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
+        )
+        sign_in(page, address, email, password)
+        page.wait_for_timeout(4000)
+        tall = int(page.evaluate("document.documentElement.scrollHeight"))
+        if tall > 1.2 * height:  # the window as tall as the page: what sticks to an edge is then drawn once, and there
+            page.set_viewport_size({"width": width, "height": tall})
+            page.reload()
+            page.wait_for_timeout(6000)
+        page.screenshot(path=FOLDER / f"{name}-{device}-{theme}.png")
+        browser.close()
+
+
+def main(address: str, email: str, password: str, state: str, *page: str) -> None:
+    if state == "page":
+        one(address, email, password, *page)
+        return
     site = "{0.scheme}://{0.netloc}".format(urlsplit(address))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])

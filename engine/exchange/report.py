@@ -38,6 +38,7 @@ progress {{ width: 6rem; accent-color: var(--data); }}
 </style>
 </head>
 <body>
+<main>
 """
 
 
@@ -77,7 +78,7 @@ def html_report(report: Report) -> Iterator[str]:
     yield "<h2>Settings</h2>\n"
     for section, rows in report.settings:
         yield _pairs(section, rows)
-    yield "</body>\n</html>\n"
+    yield "</main>\n</body>\n</html>\n"
 
 
 def _curve(curve: Line) -> Iterator[str]:

@@ -55,10 +55,18 @@ class ProblemAudit:
 
     @property
     def reason(self) -> str:
-        """The first reason that a verdict gave for being unexpected."""
-        unexpected = [verdict for verdict in self.right if verdict.outcome != "correct"]
-        unexpected += [verdict for verdicts in self.wrong for verdict in verdicts if verdict.outcome != "wrong"]
-        return next((verdict.reason or f"called {verdict.outcome}" for verdict in unexpected), "")
+        """Which known answer got the first unexpected verdict, and what was said of it."""
+        named = [("The right answer", "correct", verdicts) for verdicts in (self.right,)]
+        named += [(f"Wrong answer {number}", "wrong", verdicts) for number, verdicts in enumerate(self.wrong, 1)]
+        return next(
+            (
+                f"{name} is called {verdict.outcome}{': ' if verdict.reason else ''}{verdict.reason}"
+                for name, expected, verdicts in named
+                for verdict in verdicts
+                if verdict.outcome != expected
+            ),
+            "",
+        )
 
 
 class Grades(Protocol):

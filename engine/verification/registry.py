@@ -46,3 +46,13 @@ def fits(name: str, answer: str, checks: Mapping[str, Any]) -> bool:
     """Whether a problem has what the verifier called ``name`` needs."""
     requires = get_verifier(name).requires
     return not requires or any(answer if key == "answer" else key in checks for key in requires)
+
+
+def compares_answers(name: str) -> bool:
+    """Whether the verifier called ``name`` extracts an answer, rather than running what the problem brings.
+
+    >>> compares_answers("gsm8k"), compares_answers("proof-rocq")
+    (True, False)
+    """
+    requires = get_verifier(name).requires
+    return not requires or "answer" in requires

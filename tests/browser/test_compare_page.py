@@ -111,3 +111,16 @@ def test_analysis_follows_when_asked(three: list[Experiment], vera: User, new_co
     expect(page.locator("#forecast [data-foot]")).to_contain_text("Fitted on a random tenth (2 samples")
     page.locator("#votes [data-bars] svg").click(position={"x": 80, "y": 100})
     page.wait_for_url("**/samples/?problem=*")
+
+
+def test_what_has_no_answers_is_not_called_a_vote(
+    three: list[Experiment], vera: User, new_context: OpenContext
+) -> None:
+    three[0].samples.update(canonical="", answer="")  # as of proofs and programs; log-probabilities are known
+    page = new_context(vera).new_page()
+    page.goto(f"/teams/{three[0].team.code}/compare/?e={three[0].code}&e={three[1].code}&pick=all")
+    panel = page.locator("#selection")
+    panel.scroll_into_view_if_needed()
+    expect(panel.locator("[data-foot]")).to_contain_text("highest mean log-probability keeps")
+    expect(panel.locator("[data-legend]")).to_contain_text("highest mean log-probability")
+    expect(panel).not_to_contain_text("majority vote")

@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from jobs.kinds.sampling.models import ProblemSet
 from jobs.models import Experiment, LogLine, Shard, ShardStatus, Status
 from webapp.accounts.models import User
 from webapp.sharing.models import ShareLink
@@ -121,6 +122,18 @@ def test_a_hostile_name_stays_text(make_experiment: Make, bob: User, as_user: Si
     assert name not in page
     embedded = re.search(r'<script id="live-state" type="application/json">(.*?)</script>', page, re.S)
     assert embedded and json.loads(embedded[1])["name"] == name
+
+
+def test_config_names_an_uploaded_problem_set(make_experiment: Make, bob: User, as_user: SignIn) -> None:
+    experiment = make_experiment()
+    made = ProblemSet.objects.create(team=experiment.team, name="Twenty of GSM8K", count=0, problems=[])
+    experiment.spec["problems"] = f"set/{made.code}"
+    experiment.save()
+    page = as_user(bob).get(reverse("experiment-tab", args=[experiment.code, "config"])).content.decode()
+    assert f"Twenty of GSM8K (set/{made.code})" in page
+    made.delete()
+    page = as_user(bob).get(reverse("experiment-tab", args=[experiment.code, "config"])).content.decode()
+    assert "Twenty of GSM8K" not in page and str(made.code) in page
 
 
 def test_config_uses_the_specs_own_words(make_experiment: Make, bob: User, as_user: SignIn) -> None:

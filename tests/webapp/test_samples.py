@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.sampling.models import Sample, SampleText, Verdict
-from jobs.models import Experiment
+from jobs.models import Experiment, Status
 from webapp.accounts.models import User
 from webapp.experiments.sampling import samples
 from webapp.experiments.sampling.filters import Filters
@@ -199,3 +199,20 @@ def test_the_answer_is_found_where_verifiers_find_it(text: str, answer: str, mat
     assert pieces.match == match
     if match == "12":
         assert pieces.after == " again"
+
+
+def test_problems_with_statements_go_by_their_ids(make_experiment: Make, bob: User, as_user: SignIn) -> None:
+    experiment = make_experiment(problems=1, spec={"samples": 2, "verifier": "proof-rocq"})
+    experiment.problems.update(uid="mathd_algebra_24", question="Require Import Reals.\n  Theorem", answer="")
+    draw(experiment, 2)
+    address = reverse("experiment-tab", args=[experiment.code, "samples"])
+    page = as_user(bob).get(address, headers={"X-Part": "browser"}).content.decode()
+    assert '<span class="name">mathd_algebra_24</span>' in page and "mathd_algebra_24, sample 0" in page
+    assert "Gold" not in page and "Extracted" not in page  # nothing was extracted, nothing to compare with
+
+
+def test_an_experiment_that_ended_promises_no_samples(make_experiment: Make, bob: User, as_user: SignIn) -> None:
+    client = as_user(bob)
+    for status, words in ((Status.RUNNING, "No samples yet"), (Status.FAILED, "ended before there were any")):
+        address = reverse("experiment-tab", args=[make_experiment(status=status).code, "samples"])
+        assert words in client.get(address).content.decode()

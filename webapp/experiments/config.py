@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.models import Experiment
+from webapp.experiments.kind_pages import kind_page
 
 LONG = 60  # characters; longer texts get a block of their own
 
@@ -34,11 +35,12 @@ def _shown(value: Any) -> str:
 def config_sections(experiment: Experiment) -> list[tuple[str, list[Setting]]]:
     """The settings under their sections' titles, in the Spec's order; keys an older version wrote come last."""
     fields = experiment.kind_object.Spec.model_fields
+    page = kind_page(experiment.kind)
     sections: dict[str, list[Setting]] = {}
     for name, value in sorted(experiment.spec.items(), key=lambda item: _place(item[0], list(fields))):
         field = fields.get(name)
         extra = field.json_schema_extra if field and isinstance(field.json_schema_extra, dict) else {}
-        text = _shown(value)
+        text = page.spelled(experiment, name) or _shown(value)
         setting = Setting(
             name=name,
             title=(field.title if field else None) or name,

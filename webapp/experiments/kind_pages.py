@@ -48,6 +48,10 @@ class KindPage(ABC):
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
 
+    def spelled(self, experiment: Experiment, setting: str) -> str | None:
+        """What people call the value of ``setting``, where that is not how the Spec writes it."""
+        return None
+
     @abstractmethod
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         """What the kind's template of ``tab`` needs beside the common context."""

@@ -58,7 +58,9 @@ def test_each_fault_is_found_where_it_is() -> None:
         "flaky": ["false negative", "flaky"],
         "slow": ["undecided"],
     }
-    assert {each.uid: each.reason for each in found if each.flags}["accepts"] == "about f"
+    assert {each.uid: each.reason for each in found if each.flags}[
+        "accepts"
+    ] == "Wrong answer 2 is called correct: about f"
     summary = summarise(len(PROBLEMS), found)
     assert (summary.problems, summary.audited) == (6, 5)
     assert (summary.false_negatives, summary.false_positives, summary.flaky, summary.undecided) == (2, 1, 1, 1)

@@ -124,7 +124,10 @@ def _method(name: str, title: str, short: str, value: Floats, lo: Floats, hi: Fl
 
 
 def _votes(indices: Sequence[int], problems: Sequence[Answers]) -> list[list[int | bool | None]]:
-    """[problem, graded, correct, whether the most frequent answer is right, its votes]; None without any answer."""
+    """[problem, graded, correct, whether the most frequent answer is right, its votes]; None without any answer.
+    Empty where no problem has an answer to vote on: proofs, programs, results without answers."""
+    if not any(votes_of(problem) for problem in problems):
+        return []
     bars = vote_bars(problems)
     return [
         [index, problem.n, int(problem.correct.sum()), bool(right) if votes else None, votes]

@@ -80,12 +80,12 @@ def _coverage(k: int, points: Sequence[Point | None], runs: Sequence[Run]) -> Me
         value,
         lambda share: f"{share:.1%}",
         lambda share, first: f"{100 * (share - first):+.1f}",
-        note=lambda run: _half_width(of[run.experiment.pk]),
+        note=lambda run: _band(of[run.experiment.pk]),
     )
 
 
-def _half_width(found: Point | None) -> str:
-    return f"± {100 * max(found[0] - found[1], found[2] - found[0]):.1f}" if found else ""
+def _band(found: Point | None) -> str:
+    return f"{100 * found[1]:.1f} to {found[2]:.1%}" if found else ""
 
 
 def _count(value: float) -> str:

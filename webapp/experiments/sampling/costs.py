@@ -68,7 +68,7 @@ def _flops(measured: Measured) -> Found:
         return "its tokens were not counted"
     size = ModelSize(shape.n_params, shape.layers, shape.hidden_size)
     read, written = float(prompt_flops(size, prompt)), float(decode_flops(size, prompt, output))
-    return _charged("flops", "FLOPs", read, written), "Prompt lengths are told from characters."
+    return _charged("flops", "FLOPs", read, written), "Prompt lengths are estimated from characters."
 
 
 def _seconds(measured: Measured) -> Found:

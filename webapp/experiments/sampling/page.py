@@ -6,8 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from engine.verification import VERIFIERS
-from jobs.kinds.sampling.models import Problem, Sample, Verdict
+from engine.verification import VERIFIERS, compares_answers
+from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
 from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
@@ -36,6 +36,14 @@ class SamplingPage(KindPage):
         "engine.csv": Download("Speed and memory of the engine over time", "text/csv", tables.engine_csv),
     }
 
+    def spelled(self, experiment: Experiment, setting: str) -> str | None:
+        code = str(experiment.spec.get("problems", "")).removeprefix("set/")
+        if setting != "problems" or code == experiment.spec.get("problems"):
+            return None
+        found: Any = ProblemSet.objects.filter(team=experiment.team_id, code=code).values_list("name", flat=True)
+        name = found.first()
+        return f"{name} (set/{code})" if name else None
+
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         planned = int(page.experiment.spec.get("samples", 0))
         common = {
@@ -44,7 +52,9 @@ class SamplingPage(KindPage):
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),
-            "verifier": page.experiment.spec.get("verifier", ""),
+            "verifier": (verifier := page.experiment.spec.get("verifier", "")),
+            # Statements and function heads begin alike: such problems go by their ids, and texts keep their columns.
+            "formal": verifier in VERIFIERS and not compares_answers(verifier),
             "samples_url": page.url("tab", tab="samples") if page.shows_samples else "",
             "coverage_url": page.url("download", name="coverage.csv"),
             "engine_url": page.url("download", name="engine.csv"),

@@ -25,12 +25,15 @@ def test_an_experiments_audit_is_kept_with_it(make_experiment: Callable[..., Exp
     experiment = make_experiment(problems=3, spec={"verifier": "gsm8k"})
     Problem.objects.filter(experiment=experiment, index=1).update(answer="n o")  # "#### n o" has no number
     said = audit(str(experiment.code), "--repeats", "2")
-    assert "p1: false negative. No answer of the form" in said
+    assert "p1: false negative. The right answer is called wrong: No answer of the form" in said
     assert "of 3 problems 3 have a known answer, each graded 2 times; 1 reject a right answer" in said
     artifact = Artifact.objects.get(experiment=experiment, name="audit.csv")
     lines = artifact.file.read().decode().splitlines()
     assert lines[0].startswith("problem,right_correct")
-    assert lines[1:3] == ["p0,2,0,0,0,,", 'p1,0,2,0,0,false negative,"No answer of the form ""#### 42""."']
+    assert lines[1:3] == [
+        "p0,2,0,0,0,,",
+        'p1,0,2,0,0,false negative,"The right answer is called wrong: No answer of the form ""#### 42""."',
+    ]
     line = LogLine.objects.get(experiment=experiment)
     assert (line.level, line.text.startswith("Audit of gsm8k")) == ("warning", True)
 

@@ -20,11 +20,11 @@ export function drawWorth(panel, data) {
     ...(gains.dollars_per_sample ? [amount(gains.dollars_per_sample * gains.samples[i], "dollars")] : []),
   ]);
   const heads = ["Samples more", "Newly solved", gains.seconds_per_sample ? "GPU time" : "Samples", ...(gains.dollars_per_sample ? ["US$"] : [])];
-  const rates = [["per 1,000 samples", gains.per_sample, 1000], ["per GPU hour", gains.per_gpu_hour, 1], ["per US$", gains.per_dollar, 1]].filter(([, values]) => values);
+  const rates = [["Solved per 1,000 samples", gains.per_sample, 1000], ["Solved per GPU hour", gains.per_gpu_hour, 1], ["Solved per US$", gains.per_dollar, 1]].filter(([, values]) => values);
   const rateRows = gains.more.map((more, i) => [`+ ${count(more)}`, ...rates.map(([, values, times]) => rate(values[i] * times))]);
   body.replaceChildren(element("p.worth-lead", {}, ...lead(gains)),
     table("Newly solved problems to expect from more samples", heads, rows),
-    table("Newly solved problems for what is spent", ["Newly solved", ...rates.map(([title]) => title)], rateRows),
+    table("Newly solved problems for what is spent", ["Samples more", ...rates.map(([title]) => title)], rateRows),
     element("p.muted.small", {}, onlyUnsolved(gains)));
   setText(foot.firstElementChild, footText(gains));
 }

@@ -1,4 +1,4 @@
-// Selection against coverage on the compare page: the vote of all runs, or every method of one.
+// Selection against coverage on the compare page: one method of each run (the vote, where there are answers), or all of one.
 
 import { selectionFigure, selectionLegend, selectionText } from "./analysis_selection.js";
 import { legendItem, showEmpty } from "./analysis_parts.js";
@@ -47,7 +47,7 @@ export function mountCompareSelection(panel, state) {
       setText(panel.querySelector("[data-foot]"), selectionText(shown[0].data));
       return;
     }
-    legend.replaceChildren(...shown.map(({ run }) => legendItem(`c${run.slot}`, run.dash, run.name)), legendItem("c8", "solid", "coverage, thin"), legendItem("c8", "dash", "majority vote"));
+    legend.replaceChildren(...shown.map(({ run }) => legendItem(`c${run.slot}`, run.dash, run.name)), legendItem("c8", "solid", "coverage, thin"), legendItem("c8", "dash", [...new Set(shown.map(({ data }) => lower(voteOf(data))))].join(" or ")));
     setText(panel.querySelector("[data-foot]"), shown.map(({ run, data }) => `${run.name}: ${gapText(data)}`).join(" "));
   }
 
@@ -65,11 +65,13 @@ export function mountCompareSelection(panel, state) {
   return () => { if (seen) { redraw(); words(); } };
 }
 
+// Proofs and programs have no answers to vote on: their first other method stands in, under its own name.
 const voteOf = (data) => data.methods.find(({ name }) => name === "majority") || data.methods[0];
+const lower = ({ title }) => title[0].toLowerCase() + title.slice(1);
 
 function gapText(data) {
   const vote = voteOf(data);
-  return `${percent(vote.coverage.at(-1))} of ${percent(data.measured.coverage.at(-1))} kept.`;
+  return `${lower(vote)} keeps ${percent(vote.coverage.at(-1))} of ${percent(data.measured.coverage.at(-1))}.`;
 }
 
 function allFigure(plot, shown) {
@@ -84,11 +86,11 @@ function allFigure(plot, shown) {
   });
   const ends = shown.map(({ run, data }) => { const vote = voteOf(data); return { x: vote.k.at(-1), y: vote.coverage.at(-1), text: run.name, colour: look.c[run.slot] }; });
   const most = Math.max(...shown.map(({ data }) => data.measured.k.at(-1)));
-  const raw = shown.flatMap(({ run, data }) => { const vote = voteOf(data); return data.measured.k.map((k, i) => { const at = vote.k.indexOf(k); return [run.name, k, data.measured.coverage[i], at < 0 ? null : vote.coverage[at]]; }); });
+  const raw = shown.flatMap(({ run, data }) => { const vote = voteOf(data); return data.measured.k.map((k, i) => { const at = vote.k.indexOf(k); return [run.name, k, data.measured.coverage[i], vote.title, at < 0 ? null : vote.coverage[at]]; }); });
   return {
     traces, layout: plotLayout(plot, { x: samplesAxis(most, plot.clientWidth < NARROW), ends, revision: "all" }), raw,
-    rows: raw.map(([name, k, coverage, vote]) => [name, count(k), percent(coverage), vote === null ? "" : percent(vote)]),
-    heads: ["Experiment", "k", "Coverage", "Majority vote"], caption: "Coverage and majority vote of each experiment",
+    rows: raw.map(([name, k, coverage, method, kept]) => [name, count(k), percent(coverage), method, kept === null ? "" : percent(kept)]),
+    heads: ["Experiment", "k", "Coverage", "Selector", "Kept"], caption: "Coverage of each experiment and what a selector keeps of it",
     label: shown.map(({ run, data }) => `${run.name}: ${gapText(data)}`).join(" "),
   };
 }

@@ -2,7 +2,7 @@
 
 import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { figureButtons, savePlot } from "./figures.js";
-import { count, percent, plusMinus } from "./format.js";
+import { count, percent, span } from "./format.js";
 import { waitText } from "./live.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
@@ -152,7 +152,7 @@ function sentence(kind) {
   const { k, coverage, lo, hi } = kind.curve;
   const last = k.length - 1;
   return `Coverage rises from ${percent(coverage[0])} with one sample to ${percent(coverage[last])} ` +
-    `(${plusMinus(coverage[last], lo[last], hi[last])} points) with ${count(k[last])} samples per problem.`;
+    `(95% band ${span(lo[last], hi[last])}) with ${count(k[last])} samples per problem.`;
 }
 
 function coverageTable(curve) {

@@ -7,8 +7,8 @@ export const count = (value) => whole.format(value);
 export const short = (value) => (value < 10_000 ? whole.format(value) : compact.format(value).toLowerCase());
 export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
 
-/** Half the width of a band, in points: "± 7.5". The wider half, when the band is not symmetric. */
-export const plusMinus = (value, low, high) => `± ${(100 * Math.max(value - low, high - value)).toFixed(1)}`;
+/** A band as its ends, which few samples make far from symmetric: "0.3 to 4.0%". */
+export const span = (low, high) => `${(100 * low).toFixed(1)} to ${percent(high)}`;
 
 export function duration(seconds) {
   if (seconds < 10) return "a few seconds";

@@ -1,7 +1,7 @@
 // The tiles with the key figures of a sampling experiment.
 
 import { element, setText, svg } from "./dom.js";
-import { count, percent, plusMinus, short } from "./format.js";
+import { count, percent, short, span } from "./format.js";
 import { onState } from "./live.js";
 
 const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
@@ -45,8 +45,8 @@ function drawKpis({ kind, metrics, status }) {
   const graded = kind.curve.k.length > 0;
   setText(tile("coverage").querySelector("[data-k]"), count(graded ? k.coverage_at : kind.samples));
   if (graded) {
-    fill("coverage", points(k.coverage), "%", `${plusMinus(k.coverage, k.lo, k.hi)} points`);
-    fill("pass1", points(k.pass1), "%", `${plusMinus(k.pass1, k.pass1_lo, k.pass1_hi)} points`);
+    fill("coverage", points(k.coverage), "%", `band ${span(k.lo, k.hi)}`);
+    fill("pass1", points(k.pass1), "%", `band ${span(k.pass1_lo, k.pass1_hi)}`);
   }
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
