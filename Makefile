@@ -41,13 +41,15 @@ lock:  ## Resolve pyproject.toml again into the two lock files (needs uv)
 	@uv pip compile pyproject.toml --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	@uv pip compile pyproject.toml --group dev --group bench --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header -q -c requirements.lock -o requirements-dev.lock
 
-docs-tables: .venv/.dev  ## Make docs/benchmarks.md from docs/benchmarks/*.json
+docs-tables: .venv/.dev  ## Make docs/benchmarks.md and the engine's figures from docs/benchmarks/*.json
 	@$(BIN)/python -m benchmarks.tables
+	@$(BIN)/python -m benchmarks.figures
 
-benchmarks: .venv/.dev  ## Measure everything on this machine (about 15 minutes), then make the tables
+benchmarks: .venv/.dev  ## Measure what needs no GPU on this machine (about 20 minutes), then make the tables
 	@$(BIN)/python -m benchmarks.cpu_sampling
 	@$(BIN)/python -m benchmarks.live_latency
 	@$(BIN)/python -m benchmarks.sample_browser
+	@$(BIN)/python -m benchmarks.sampling_scale
 	@$(BIN)/python -m benchmarks.compare_page
 	@$(BIN)/python -m benchmarks.import_scale
 	@$(BIN)/python -m benchmarks.tables
