@@ -142,8 +142,8 @@ class Attempt:
 
     def _fail(self, reason: str, tail: str, *, final: bool = False) -> None:
         """After a failure the process may be in any state (a CUDA error stays for ever), so it is not used again."""
-        output = f"{self._runner.output_tail()}\n{tail}".strip()[-_LONGEST_TAIL:]
         self._runner.kill()
+        output = f"{self._runner.output_tail()}\n{tail}".strip()[-_LONGEST_TAIL:]
         try:
             self._recorder.flush()
             leases.fail(self._lease, reason, output, final=final)

@@ -20,6 +20,7 @@ from jobs.protocol import Message
 ROOT = Path(__file__).resolve().parent.parent
 _TAIL_CHARACTERS = 8_000
 _TAIL_CHUNKS = 500  # reads of up to 4 KB
+_LAST_WORDS_SECONDS = 0.5  # to read what is left in a dead process's pipe; a grandchild may hold it open
 _MOST_WAITING = 20_000  # messages; a full queue makes the runner wait
 
 
@@ -81,7 +82,9 @@ class WarmRunner:
         self._process = None
 
     def output_tail(self) -> str:
-        """The last output (stdout and stderr) since the current job began."""
+        """The last output (stdout and stderr) since the current job began; of a killed process, all that it wrote."""
+        if self._process is None and self._reader is not None:
+            self._reader.join(_LAST_WORDS_SECONDS)
         return protocol.clean_text(b"".join(self._output.copy()).decode("utf-8", "replace"))[-_TAIL_CHARACTERS:]
 
     def _start(self, module: str) -> None:
@@ -122,7 +125,7 @@ class WarmRunner:
         except subprocess.TimeoutExpired:
             return "the runner closed its pipe"
         if self._reader is not None:
-            self._reader.join(0.5)  # its last words, for the log tail
+            self._reader.join(_LAST_WORDS_SECONDS)
         if code >= 0:
             return f"the runner ended with exit code {code}"
         hint = " (out of memory?)" if -code == signal.SIGKILL else ""
