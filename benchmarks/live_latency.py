@@ -216,6 +216,7 @@ def _flush(experiment: Any, flush: int) -> tuple[int, float]:
                 "canonical": "7",
                 "reason": "",
                 "seconds": 0.001,
+                "level": "",
             }
             for pk, p in drawn.values_list("pk", "problem__index")
         ]
