@@ -12,6 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.coverage import PUBLISHED_FITS, PublishedFit
+
+# The paper's names of its tasks -> ours.
+_TASKS = {"MATH": "math", "CodeContests": "code-contests", "MiniF2F": "minif2f-lean"}
 # The paper's curves end here; SWE-bench Lite's ends at 250.
 _LARGEST_K = 10_000
 _POINTS_OF_A_FIT = 41
@@ -55,11 +59,12 @@ def _all() -> tuple[PublishedCurve, ...]:
         PublishedCurve(task, model, kind, basis, tuple(k for k, _ in pairs), tuple(value for _, value in pairs), source)
         for task, model, kind, basis, pairs in data["points"]
     ]
-    return (*points, *(_fit(source, *fit) for fit in data["fits"]))
+    return (*points, *(_fit(source, fit) for fit in PUBLISHED_FITS))
 
 
-def _fit(source: str, task: str, model: str, a: float, b: float) -> PublishedCurve:
+def _fit(source: str, fit: PublishedFit) -> PublishedCurve:
     """The law on a log-spaced grid from 1 to 10,000."""
     exponents = (math.log(_LARGEST_K) * i / (_POINTS_OF_A_FIT - 1) for i in range(_POINTS_OF_A_FIT))
     k = tuple(sorted({round(math.exp(exponent)) for exponent in exponents}))
-    return PublishedCurve(task, model, "coverage", "fit", k, tuple(math.exp(a * x**b) for x in k), source, a, b)
+    values = tuple(fit.coverage(k).tolist())
+    return PublishedCurve(_TASKS[fit.task], fit.model, "coverage", "fit", k, values, source, fit.a, fit.b)
