@@ -106,8 +106,10 @@ class _Run:
         self._rule = LabelRule.parse(config.rule)
         self._rank, self._world = _process()
         self._images, self._size, self._val_set = len(train_set), model_config.image_size, val_set
+        pin = device.type == "cuda"
         self._loader, self._val_loader = loaders or (
-            Loader(each, self._size, pin=device.type == "cuda") for each in (train_set, val_set)
+            Loader(train_set, self._size, pin=pin, outlines=self._rule.needs_masks),
+            Loader(val_set, self._size, pin=pin),
         )
         self._model, copy = (
             build_model(model_config, config.seed).to(device).to(memory_format=_layout(device)) for _ in range(2)
