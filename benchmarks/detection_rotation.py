@@ -117,14 +117,12 @@ def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Load
     if options.gpus:
         torch.cuda.set_device(gpu)
     heard = Listener()
-    many = sets[0].subset([index for _ in range(options.passes) for index in range(len(sets[0]))])
     try:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
             train(
                 job.model(len(sets[0].classes), options.weights),
                 job.budget(),
-                many,
-                sets[1],
+                *sets,
                 folder=Path(folder),
                 device=device,
                 hooks=heard,
@@ -171,7 +169,11 @@ def run(options: Any) -> None:
     jobs = [each for each in all_jobs(folders, options.seeds) if dataclasses.astuple(each) not in done]
     if options.only:
         jobs = [each for each in jobs if options.only in f"{each.data}-{each.architecture}-{each.method}-{each.seed}"]
-    prepared = {name: prepare(Path(folder)) for name, folder in folders.items() if any(j.data == name for j in jobs)}
+    prepared = {
+        name: prepare(Path(folder), options.passes)
+        for name, folder in folders.items()
+        if any(j.data == name for j in jobs)
+    }
     fork = multiprocessing.get_context("fork")
     running: list[tuple[BaseProcess, int]] = []
     slots = [gpu for _ in range(options.per_gpu) for gpu in range(max(1, options.gpus))]
@@ -196,15 +198,16 @@ def run(options: Any) -> None:
     print(f"{len(jobs) + len(running)} left", flush=True)
 
 
-def prepare(folder: Path) -> tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]:
-    """The sets and loaders that hold them decoded, which forked processes share."""
+def prepare(folder: Path, passes: int) -> tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]:
+    """The sets, training images `passes` times, and loaders that hold them decoded, which forked processes share."""
     begin = time.perf_counter()
-    sets = load_dataset(folder).train_val()
+    once, val_set = load_dataset(folder).train_val()
+    sets = once.subset([index for _ in range(passes) for index in range(len(once))]), val_set
     loaders = Loader(sets[0], SIZE), Loader(sets[1], SIZE)
-    for each, loader in zip(sets, loaders, strict=True):
-        for _ in loader.batches([range(at, min(at + BATCH, len(each))) for at in range(0, len(each), BATCH)]):
+    for count, loader in zip((len(once), len(val_set)), loaders, strict=True):
+        for _ in loader.batches([range(at, min(at + BATCH, count)) for at in range(0, count, BATCH)]):
             pass
-    print(f"{folder.name}: {len(sets[0])} + {len(sets[1])} images in {time.perf_counter() - begin:.0f} s", flush=True)
+    print(f"{folder.name}: {len(once)} + {len(val_set)} images in {time.perf_counter() - begin:.0f} s", flush=True)
     return sets, loaders
 
 

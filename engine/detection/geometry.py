@@ -72,10 +72,12 @@ def giou_loss(a: Tensor, b: Tensor) -> Tensor:
 
     torchvision's picks out the pairs that overlap, for which a GPU has to be waited for.
     """
-    (low_a, high_a), (low_b, high_b) = ((each[..., :2], each[..., 2:]) for each in (a, b))
-    both = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(-1)
-    union = (high_a - low_a).prod(-1) + (high_b - low_b).prod(-1) - both
-    hull = (torch.maximum(high_a, high_b) - torch.minimum(low_a, low_b)).prod(-1)
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    both = width * height  # not prod(), whose gradient waits for the device to count zeros
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both
+    hull = (torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)) * (torch.maximum(ay2, by2) - torch.minimum(ay1, by1))
     return 1 - both / (union + _TINY) + (hull - union) / (hull + _TINY)
 
 
