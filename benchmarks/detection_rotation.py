@@ -3,9 +3,9 @@
     ... run results.jsonl --data nuclei=PATH --data doom=PATH --gpus 2 --per-gpu 6 --seconds 500
     ... report results.jsonl
 
-Five methods, two architectures, three seeds for each data set (a folder with train and val in COCO's form), one budget
-for all. `run` trains what is not in the file yet, several at a time on each GPU, and adds a line as each ends; it can
-be called again. Truth comes from turned masks.
+Five methods and another delta, two architectures and three seeds for each data set (a folder with train and val in
+COCO's form), one budget for all. `run` trains what is not in the file yet, several at a time on each GPU, and adds a
+line as each ends; it can be called again. Truth comes from turned masks.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ METHODS = {
     "largest": ("largest", None),
     "ellipse": ("ellipse", None),
     "ellipse+RU": ("ellipse", 10.0),
+    "ellipse+RU, delta 30": ("ellipse", 30.0),
     "perfect": ("perfect", None),
 }
 DETECTIONS = {"nuclei": 300, "doom": 100}  # looked at in each image: fields of nuclei are crowded
@@ -164,11 +165,12 @@ def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Load
 def run(options: Any) -> None:
     torch.set_num_threads(1)
     stop = time.perf_counter() + options.seconds
-    done = {(each["data"], each["architecture"], each["method"], each["seed"]) for each in read([options.results])}
     folders = dict(each.split("=", 1) for each in options.data)
-    jobs = [each for each in all_jobs(folders, options.seeds) if dataclasses.astuple(each) not in done]
+    jobs = [each for each in all_jobs(folders, options.seeds) if each not in finished(options.results)]
     if options.only:
         jobs = [each for each in jobs if options.only in f"{each.data}-{each.architecture}-{each.method}-{each.seed}"]
+    if options.backwards:
+        jobs.reverse()
     prepared = {
         name: prepare(Path(folder), options.passes)
         for name, folder in folders.items()
@@ -180,7 +182,10 @@ def run(options: Any) -> None:
     longest, begun = 0.0, {}
     while (jobs or running) and time.perf_counter() < stop:
         while jobs and slots and time.perf_counter() + longest < stop:
-            job, gpu = jobs.pop(0), slots.pop(0)
+            job = jobs.pop(0)
+            if job in finished(options.results):  # by another process that writes to the file
+                continue
+            gpu = slots.pop(0)
             sets, loaders = prepared[job.data]
             process = fork.Process(target=run_job, args=(job, sets, loaders, options, gpu))
             process.start()
@@ -196,6 +201,11 @@ def run(options: Any) -> None:
     for process, _ in running:
         process.terminate()
     print(f"{len(jobs) + len(running)} left", flush=True)
+
+
+def finished(results: Path) -> set[Job]:
+    names = [field.name for field in dataclasses.fields(Job)]
+    return {Job(*(each[name] for name in names)) for each in read([results])}
 
 
 def prepare(folder: Path, passes: int) -> tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]:
@@ -248,6 +258,7 @@ def main() -> None:
     doing.add_argument("--gpus", type=int, default=1)
     doing.add_argument("--per-gpu", type=int, default=6)
     doing.add_argument("--seconds", type=float, default=3600)
+    doing.add_argument("--backwards", action="store_true", help="last job first, to meet another process")
     doing.add_argument("--scratch", default="/dev/shm" if os.path.isdir("/dev/shm") else None)  # noqa: PTH112
     doing.add_argument("--only", default="", help="jobs whose name holds this, as in nuclei-retinanet-none-0")
     telling = commands.add_parser("report")

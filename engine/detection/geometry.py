@@ -53,20 +53,6 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, overlap / union.clamp(min=torch.finfo(union.dtype).tiny), torch.zeros_like(union))
 
 
-def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes a (..., M, 4) with each of b (..., N, 4): (..., M, N), the other axes broadcast.
-
-    Coordinate by coordinate and in torchvision's order of operations: M x N can be large, and results are its to the
-    bit.
-    """
-    ax1, ay1, ax2, ay2 = a[..., :, None, :].unbind(-1)
-    bx1, by1, bx2, by2 = b[..., None, :, :].unbind(-1)
-    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
-    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)
-    both = width.mul_(height)
-    return both / ((ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both)
-
-
 def giou_loss(a: Tensor, b: Tensor) -> Tensor:
     """1 - GIoU of boxes a and b (..., 4), pair by pair (Rezatofighi et al. 2019, arXiv 1902.09630).
 
@@ -153,8 +139,8 @@ class Outlines:
         inside = torch.ones_like(self.owner, dtype=torch.bool)
         if canvas is not None:
             # half a pixel of slack keeps the points of a shape that ends exactly at the edge
-            limit = moved.new_tensor((canvas[1], canvas[0]))
-            inside = ((moved >= -0.5) & (moved <= limit + 0.5)).all(-1)
+            x, y = moved.unbind(-1)
+            inside = (x >= -0.5) & (x <= canvas[1] + 0.5) & (y >= -0.5) & (y <= canvas[0] + 0.5)
         index = self.owner[:, None].expand(-1, 2)
         far = torch.full_like(moved, torch.inf)
         blank = moved.new_full((self.count, 2), torch.inf)

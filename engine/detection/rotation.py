@@ -70,7 +70,7 @@ def turn_batch(
     if not rule.rotates:
         large = (batch.boxes[:, 2:] - batch.boxes[:, :2] >= MIN_SIDE).all(-1)
         return replace(batch, outlines=None), large
-    angles = angles.to(batch.images.device)
+    angles = angles.to(batch.images.device, non_blocking=True)
     labels, seen = rotated_labels(batch, angles, rule, generator)
     images = rotate_images(batch.images, angles)
     return replace(batch, boxes=labels, images=images, angles=angles, outlines=None), seen
@@ -78,7 +78,7 @@ def turn_batch(
 
 def flip_batch(batch: Batch, flips: Tensor) -> Batch:
     """The batch with images mirrored left to right where `flips` (B,) is true. A mirror image needs no new labels."""
-    flips = flips.to(batch.images.device)
+    flips = flips.to(batch.images.device, non_blocking=True)
     width = batch.canvas[1]
     mirrored = torch.cat(
         (width - batch.boxes[:, 2:3], batch.boxes[:, 1:2], width - batch.boxes[:, :1], batch.boxes[:, 3:]), 1

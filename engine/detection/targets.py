@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.detection.geometry import box_centre_size, pairwise_iou
+from engine.detection.geometry import box_centre_size
+from kernels.detection import best_overlaps
 
 NEGATIVE, NEITHER = -1, -2  # instead of an object's place
-_OBJECTS_AT_ONCE = 32  # compared with all anchors of a batch; bounds the memory of crowded images
+_OBJECTS_AT_ONCE = 32  # compared with all points of a batch; bounds the memory of crowded images
 _CENTRE_RADIUS = 1.5  # FCOS: of a point around an object's centre, in strides
 
 
@@ -95,20 +96,11 @@ def match_by_iou(
         keep_best: an anchor that overlaps some object as much as any anchor does is matched in any case.
         there: (B, N) bool, which anchors exist; others are NEITHER.
     """
-    anchors = anchors.expand(len(targets.boxes), -1, -1)
-    best = anchors.new_full(anchors.shape[:2], -1.0)
-    match = torch.zeros_like(best, dtype=torch.int64)
-    rescued = torch.zeros_like(match, dtype=torch.bool)
-    for start, boxes, valid in _parts(targets):
-        overlaps = pairwise_iou(boxes, anchors).masked_fill_(~valid[..., None], -1.0)
-        value, place = overlaps.max(1)
-        match = torch.where(value > best, place + start, match)
-        best = torch.maximum(best, value)
-        if keep_best:
-            rescued |= ((overlaps == overlaps.amax(2, keepdim=True)) & valid[..., None]).any(1)
-    unsure = torch.where(best < low, NEGATIVE, torch.where(best < high, NEITHER, match))
-    match = torch.where(rescued, match, unsure)
-    return match if there is None else torch.where(there, match, NEITHER)
+    overlap, match, best = best_overlaps(anchors.expand(len(targets.boxes), -1, -1), targets.boxes, targets.valid)
+    unsure = torch.where(overlap < low, NEGATIVE, torch.where(overlap < high, NEITHER, match))
+    if keep_best:
+        unsure = torch.where(best, match, unsure)
+    return unsure if there is None else torch.where(there, unsure, NEITHER)
 
 
 def match_by_centre(points: Tensor, targets: Targets, levels: list[int]) -> Tensor:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed
+import torch.multiprocessing
+from torch.nn.parallel import DistributedDataParallel
 
 from engine.detection.batch import Batch
 from engine.detection.models import Architecture, ModelConfig, build_model
@@ -13,8 +17,8 @@ from engine.detection.rotation import flip_batch, turn_batch
 from engine.detection.rules import LabelRule
 from engine.detection.step import TrainStep
 from engine.detection.targets import Targets
-from kernels.detection.nms import launch
-from tests.kernels.detection.checks import check_suppress
+from kernels.detection import match, nms
+from tests.kernels.detection.checks import check_overlaps, check_suppress
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,7 +30,12 @@ ARCHITECTURES: list[Architecture] = ["retinanet", "fcos", "faster_rcnn"]
 @pytest.mark.parametrize(("groups", "count"), [(3, 1), (80, 2000), (5, 777)])
 @pytest.mark.parametrize("threshold", [0.3, 0.7])
 def test_suppress(groups: int, count: int, threshold: float) -> None:
-    check_suppress(launch, "cuda", groups, count, threshold)
+    check_suppress(nms.launch, "cuda", groups, count, threshold)
+
+
+@pytest.mark.parametrize(("anchors", "room"), [(49_104, 8), (1000, 512)])
+def test_best_overlaps(anchors: int, room: int) -> None:
+    check_overlaps(match.launch, "cuda", 4, anchors, room)
 
 
 def batch(seed: int, count: int = 4) -> Batch:
@@ -81,12 +90,48 @@ def test_nothing_waits_for_the_device(architecture: Architecture) -> None:
     )
     step(*turned(0))  # makes anchors and counters
     images, targets = turned(1)
-    angles = torch.deg2rad(torch.tensor([0.0, 12.0, -30.0, 45.0], device="cuda"))
-    whole = replace(batch(2).to("cuda"))
+    angles, flips = torch.deg2rad(torch.tensor([0.0, 12.0, -30.0, 45.0])), torch.tensor([True, False, True, False])
+    whole = batch(2).to("cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
         step(images, targets)
-        there, seen = turn_batch(whole, angles, LabelRule("ellipse"))
+        there, seen = turn_batch(flip_batch(whole, flips), angles, LabelRule("ellipse"))
         there.targets(seen, 8)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def _half(rank: int, folder: Path) -> None:
+    """One of two processes: the gradient of its half of a batch, averaged with the other's."""
+    torch.cuda.set_device(rank)
+    device = torch.device("cuda", rank)
+    torch.distributed.init_process_group("nccl", f"file://{folder}/meeting", rank=rank, world_size=2, device_id=device)
+    model = build_model(SPREAD).to(device)
+    images, targets = whole_batch(device)
+    mine = slice(rank * 2, rank * 2 + 2)
+    step = TrainStep(DistributedDataParallel(model, broadcast_buffers=False), device, bf16=False, capture=False)
+    for _ in range(2):
+        step(images[mine], Targets(*(each[mine] for each in targets.tensors)))
+    torch.save({name: weight.grad.cpu() for name, weight in model.named_parameters()}, folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+SPREAD = ModelConfig("retinanet", 2, 128, backbone="tiny", finest_stride=4, delta=10.0)
+
+
+def whole_batch(device: torch.device) -> tuple[torch.Tensor, Targets]:
+    there = replace(batch(5).to(device), angles=torch.deg2rad(torch.tensor([0.0, 12.0, -30.0, 45.0], device=device)))
+    return there.images, there.targets(room=8)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_gpus_have_the_gradient_of_one(tmp_path: Path) -> None:
+    """RetinaNet's loss is a mean over images, so half a batch on each of two GPUs is the batch on one."""
+    torch.multiprocessing.spawn(_half, (tmp_path,), nprocs=2)
+    model = build_model(SPREAD).cuda()
+    TrainStep(model, torch.device("cuda"), bf16=False, capture=False)(*whole_batch(torch.device("cuda")))
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    for name, weight in model.named_parameters():
+        assert torch.equal(first[name], second[name]), name
+        scale = float(weight.grad.abs().max())
+        assert torch.allclose(first[name], weight.grad.cpu(), rtol=1e-2, atol=1e-3 * scale + 1e-7), name

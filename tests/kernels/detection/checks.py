@@ -1,4 +1,4 @@
-"""One check for the interpreter on a CPU and for a GPU."""
+"""Checks for the interpreter on a CPU and for a GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
 from kernels.detection import reference
 
@@ -25,3 +26,35 @@ def check_suppress(
     assert torch.equal(suppress(boxes.to(device), valid.to(device), threshold).cpu(), expected)
     if count > 10:
         assert 0 < int(expected.sum()) < int(valid.sum()), "some go and some stay"
+
+
+Overlaps = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def check_overlaps(best_overlaps: Overlaps, device: str, images: int, anchors: int, room: int) -> None:
+    """Against torchvision's IoU, image by image: to the bit, ties and missing objects included."""
+    generator = torch.Generator().manual_seed(anchors)
+
+    def boxes(*shape: int) -> Tensor:
+        low = torch.rand(*shape, 2, generator=generator) * 50
+        return torch.cat((low, low + 2 + torch.rand(*shape, 2, generator=generator) * 30), -1)
+
+    everywhere, objects = boxes(images, anchors), boxes(images, room)
+    valid = torch.rand(images, room, generator=generator) < 0.7
+    valid[0] = False
+    everywhere[:, anchors // 2] = everywhere[:, 0]
+    value, place, best = (
+        each.cpu() for each in best_overlaps(everywhere.to(device), objects.to(device), valid.to(device))
+    )
+    assert bool((value[0] == -1).all()) and not best[0].any()
+    for image in range(1, images):
+        there = torch.nonzero(valid[image])[:, 0]
+        if not len(there):
+            assert bool((value[image] == -1).all()) and not best[image].any()
+            continue
+        overlaps = box_iou(objects[image][there], everywhere[image])
+        most, index = overlaps.max(0)
+        assert torch.equal(value[image], most)
+        some = most > 0
+        assert torch.equal(place[image][some], there[index][some])
+        assert torch.equal(best[image], (overlaps == overlaps.amax(1, keepdim=True)).any(0))
