@@ -1,4 +1,4 @@
-"""Training a detector on two GPUs of a host: NCCL between processes, the same model as one process with both batches."""
+"""Training a detector on two GPUs of a host: NCCL between processes, one model as if one process had both batches."""
 
 from __future__ import annotations
 
