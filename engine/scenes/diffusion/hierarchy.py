@@ -108,7 +108,7 @@ class SceneDiffusion(nn.Module):
     def losses(
         self, latents: Mapping[Group, Tensor], maps: Tensor | None = None, generator: torch.Generator | None = None
     ) -> dict[Group, Tensor]:
-        """The mean weighted error of each group, from ``latents[group]`` [B, *shapes.of(group)] and ``maps`` [B, M, H, W]."""
+        """The mean weighted error of each group, from latents [B, *shapes.of(group)] and maps [B, M, Y, X]."""
         units = {group: self.unit(group, latents[group]) for group in self.config.groups}
         tokens = self._tokens(maps, len(latents[self.config.groups[0]]), generator)
         found = {}

@@ -13,7 +13,7 @@ from engine.scenes.diffusion.blocks import Attention, ResidualBlock, TimeEmbeddi
 
 
 class VectorDenoiser(nn.Module):
-    """psi_g: x [B, size] and t [B] -> prediction [B, size]. The mean of ``tokens`` [B, N, T], a map, joins the condition."""
+    """psi_g: x [B, size] and t [B] -> prediction [B, size]. The mean of a map's ``tokens`` [B, N, T] joins t."""
 
     def __init__(self, size: int, width: int = 512, depth: int = 4, tokens: int | None = None) -> None:
         super().__init__()
