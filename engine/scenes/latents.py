@@ -1,7 +1,8 @@
 """The latent auto-encoder: a voxel field V into a global vector g, a coarse grid c and a fine map f, and back.
 
 Paper, section 3.2: separate 2D convolutional encoders with the vertical axis folded into the channels; g is
-regularised by a small KL term, c and f by vector quantisation. The layer tables (5 to 8) are not public: the widths are ours.
+regularised by a small KL term, c and f by vector quantisation. The layer tables (5 to 8)
+are not public: the widths are ours.
 
 Voxel fields are [B, C, Z, Y, X] with the vertical axis Z first among the axes, so that folding is a view.
 """

@@ -1,6 +1,6 @@
 """Quality of images and of sets of images.
 
-Images are [N, 3, H, W] in [0, 1], features [N, D]. No score here is called FID: that name belongs to Inception features,
+Images are [N, 3, H, W] in [0, 1], features [N, D]. No score here is called FID: that name is for Inception features,
 and `frechet` of other features is another number. Compare only scores of the same features, and show two rows beside
 them: real against real, and the auto-encoder's reconstructions.
 """
