@@ -130,10 +130,10 @@ def main() -> None:
             free_memory()
     notes = (
         f"{torch.cuda.get_device_name()}, fp32, grid 128 x 128 x 32, {PICTURES} pictures of {SIDE} x {SIDE} pixels; "
-        f"lift: {BINS} depths a pixel; march: {SAMPLES} samples a ray. Medians of {RUNS}. torch: the plain version of the "
-        "same functions (kernels/render/reference.py), which stores the frustum or the samples. floor: bytes that must "
-        f"move at least over this run's copy bandwidth, {machine.bandwidth / 1e12:.2f} TB/s; additions into voxels and "
-        "corners read from the L2 cache come on top."
+        f"lift: {BINS} depths a pixel; march: {SAMPLES} samples a ray. Medians of {RUNS}. torch: the plain version of "
+        "the same functions (kernels/render/reference.py), which stores the frustum or the samples. floor: bytes that "
+        f"must move at least over this run's copy bandwidth, {machine.bandwidth / 1e12:.2f} TB/s; additions into "
+        "voxels and corners read from the L2 cache come on top."
     )
     write_report("scene-kernels", "Render kernels", rows, packages=["torch", "triton"], notes=notes)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.scenes.diffusion.blocks import group_norm
+from engine.scenes.blocks import ConvBlock, group_norm, tower
 from engine.scenes.diffusion.hierarchy import Group, LatentShapes
 
 
@@ -64,20 +64,20 @@ class LatentAutoencoder(nn.Module):
         folded, width, shapes = config.channels * z, config.width, config.shapes
         halvings = config.c_downsample.bit_length() - 1
         self.to_g = nn.Sequential(
-            *_tower(folded, width, halvings + 1),
+            *tower(folded, width, halvings + 1),
             nn.AdaptiveAvgPool2d(4),
             nn.Flatten(),
             nn.Linear(16 * width, 2 * config.g),
         )
-        self.to_c = nn.Sequential(*_tower(folded, width, halvings), nn.Conv2d(width, shapes.c[0], 1))
-        self.to_f = nn.Sequential(*_tower(folded, width, 0), nn.Conv2d(width, config.f_channels, 1))
+        self.to_c = nn.Sequential(*tower(folded, width, halvings), nn.Conv2d(width, shapes.c[0], 1))
+        self.to_f = nn.Sequential(*tower(folded, width, 0), nn.Conv2d(width, config.f_channels, 1))
         self.quantise_c = Quantiser(config.codebook, config.c_channels)
         self.quantise_f = Quantiser(config.codebook, config.f_channels)
         self.from_g = nn.Linear(config.g, 2 * width)
-        self.from_c = nn.Sequential(nn.Conv2d(shapes.c[0], width, 3, padding=1), _Block(width))
+        self.from_c = nn.Sequential(nn.Conv2d(shapes.c[0], width, 3, padding=1), ConvBlock(width))
         self.from_f = nn.Conv2d(config.f_channels, width, 3, padding=1)
         self.norm = group_norm(width)
-        self.to_field = nn.Sequential(_Block(width), _Block(width), group_norm(width), nn.SiLU())
+        self.to_field = nn.Sequential(ConvBlock(width), ConvBlock(width), group_norm(width), nn.SiLU())
         self.out = nn.Conv2d(width, folded, 3, padding=1)
 
     def encode(self, field: Tensor, generator: torch.Generator | None = None) -> Encoded:
@@ -164,24 +164,3 @@ class Quantiser(nn.Module):
         self.counts.copy_(torch.where(unused, self.counts.mean(), self.counts))
         self.sums.copy_(torch.where(unused[:, None], fresh * self.counts[:, None], self.sums))
         self.codes.copy_(self.sums / self.counts[:, None])
-
-
-class _Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
-            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.layers(x)
-        return out
-
-
-def _tower(inside: int, width: int, halvings: int) -> list[nn.Module]:
-    """An encoder: a convolution, then for each halving one of stride 2, each followed by a residual block."""
-    layers: list[nn.Module] = [nn.Conv2d(inside, width, 3, padding=1), _Block(width)]
-    for _ in range(halvings):
-        layers += [nn.Conv2d(width, width, 3, stride=2, padding=1), _Block(width)]
-    return [*layers, group_norm(width), nn.SiLU()]

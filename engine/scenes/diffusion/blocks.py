@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Layer = TypeVar("Layer", bound=nn.Module)
+from engine.scenes.blocks import group_norm, zeroed
+
 _HEAD = 32  # channels of an attention head
 _TIME_SCALE = 1000.0  # a network sees t in the steps of DDPM, for which these frequencies were chosen
 
@@ -33,17 +33,6 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         out: Tensor = self.layers(time_features(t, self.features))
         return out
-
-
-def zeroed(layer: Layer) -> Layer:
-    """The layer with weights of zero: a block that ends in it begins as the identity."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 class ResidualBlock(nn.Module):

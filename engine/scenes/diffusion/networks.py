@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.scenes.diffusion.blocks import Attention, ResidualBlock, TimeEmbedding, group_norm, zeroed
+from engine.scenes.blocks import group_norm, zeroed
+from engine.scenes.diffusion.blocks import Attention, ResidualBlock, TimeEmbedding
 
 
 class VectorDenoiser(nn.Module):
