@@ -1,10 +1,13 @@
 """The render kernels at the paper's grid beside plain torch and the floor: python -m benchmarks.scene_kernels
 
-Needs one CUDA GPU, torch and triton. Takes about half a minute.
+Needs one CUDA GPU, torch and triton. Takes about half a minute. --tune times other
+block sizes of the march instead and writes nothing.
 """
 
 from __future__ import annotations
 
+import argparse
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +17,7 @@ from torch import Tensor
 from benchmarks._gpu import free_memory, measure_machine, median_seconds
 from benchmarks._report import Row, write_report
 from kernels.render import lift, march, reference
+from kernels.render.march import Blocks, launch
 
 GRID = (32, 128, 128)  # Z, Y, X, the paper's
 PICTURES, SIDE, BINS = 16, 64, 64  # pictures of one scene, pixels along a side, depths of a frustum
@@ -69,10 +73,14 @@ def lifting(channels: int, device: str = "cuda", **size: int) -> Work:
     )
 
 
-def marching(channels: int, device: str = "cuda", **size: int) -> Work:
+def marching(channels: int, device: str = "cuda", *, fog: bool, **size: int) -> Work:
+    """Through fog, which lets some light pass to the end of every ray, or among pillars on a tenth of the floor."""
     origins, directions = cameras(device=device, **size)
     field = torch.randn(1, *GRID, 1 + channels, device=device)
-    field[..., 0] = torch.nn.functional.softplus(field[..., 0] - 4)
+    if fog:
+        field[..., 0] = torch.nn.functional.softplus(field[..., 0] - 4)
+    else:
+        field[..., 0] = 3.0 * (torch.rand(GRID[1:], device=device) < 0.1)
     along = {"near": 0.5, "far": 96.0, "samples": SAMPLES}
     out = 4 * origins.shape[1] * (channels + 2)
 
@@ -84,7 +92,8 @@ def marching(channels: int, device: str = "cuda", **size: int) -> Work:
         return call
 
     size_of_field = 4 * field.numel()
-    return Work("march", [field], joined(march), joined(reference.march), size_of_field + out, 2 * size_of_field + out)
+    name = "march in fog" if fog else "march among pillars"
+    return Work(name, [field], joined(march), joined(reference.march), size_of_field + out, 2 * size_of_field + out)
 
 
 def timed(call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[float, float, float]:
@@ -107,13 +116,29 @@ def timed(call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[float, flo
     return *seconds, torch.cuda.max_memory_allocated() - before
 
 
+def tune() -> None:
+    """Times of the march, forward and backward, by rays and warps of a program."""
+    origins, directions = cameras()
+    for fog, rays, warps in itertools.product((True, False), (8, 16, 32, 64), (1, 2, 4, 8)):
+        work, blocks = marching(CHANNELS[0], fog=fog), Blocks(rays, warps)
+        along = {"near": 0.5, "far": 96.0, "samples": SAMPLES, "forward": blocks, "backward": blocks}
+        forward, both, _ = timed(lambda field: launch(field, origins, directions, **along)[0], work.inputs)  # noqa: B023
+        print(f"{work.name:20} {rays:3} rays {warps} warps {1e3 * forward:8.3f} {1e3 * both:8.3f} ms", flush=True)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tune", action="store_true")
+    asked = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This benchmark needs a CUDA device.")
+    if asked.tune:
+        tune()
+        return
     machine = measure_machine()
     rows = []
     for channels in CHANNELS:
-        for work in (lifting(channels), marching(channels)):
+        for work in (lifting(channels), marching(channels, fog=True), marching(channels, fog=False)):
             ours, theirs = timed(work.fused, work.inputs), timed(work.plain, work.inputs)
             case = f"{work.name}, {channels} channels"
             floors = work.forward_bytes, work.forward_bytes + work.backward_bytes
