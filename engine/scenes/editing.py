@@ -1,6 +1,7 @@
 """New scenes from given ones: resample a box, vary a scene, join two (paper, section 4; figures 10 and 11).
 
-All work on latents of a `SceneDiffusion`, on the ground plane of c and f, which lie over one another. Rows are Y, columns X.
+All work on latents of a `SceneDiffusion`, on the ground plane of c and f, which lie over one another. Rows are Y,
+columns X.
 """
 
 from __future__ import annotations
