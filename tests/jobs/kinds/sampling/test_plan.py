@@ -55,7 +55,7 @@ def test_shards_are_of_a_useful_size(problems: int, samples: int) -> None:
 
 def test_large_experiments_have_large_shards() -> None:
     assert shard_samples(60 * 64) == SMALLEST_SHARD
-    assert shard_samples(100 * 1_000) == 3_125
+    assert shard_samples(100 * 1_000) == 6_250
     assert shard_samples(200 * 10_000) == LARGEST_SHARD
 
 
