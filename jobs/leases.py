@@ -283,7 +283,8 @@ def roll_up(experiment_id: int, seq: int) -> None:
     """Start what may start and bring the experiment's own state up to date, inside the caller's transaction."""
     dispatch.ring_on_commit(promote(experiment_id, seq))
     experiment = Experiment.objects.get(pk=experiment_id)
-    counts = dict(experiment.shards.values_list("status").annotate(n=Count("id")).order_by())
+    counted = experiment.shards.filter(aside=False)
+    counts = dict(counted.values_list("status").annotate(n=Count("id")).order_by())
     status = experiment_status(counts, experiment.started_at is not None)
     if status != experiment.status:
         _enter(experiment, status, seq)
@@ -295,7 +296,7 @@ def _enter(experiment: Experiment, status: Status, seq: int) -> None:
     experiment.status = status
     experiment.finished_at = timezone.now() if status in ENDED else None
     if status == Status.FAILED:
-        failed = experiment.shards.filter(status=S.FAILED).order_by("stage_index", "index")
+        failed = experiment.shards.filter(status=S.FAILED, aside=False).order_by("stage_index", "index")
         first = failed.first()
         assert first is not None
         others = failed.count() - 1
