@@ -63,7 +63,9 @@ def _prepare(experiment: Experiment, spec: DetectionSpec) -> None:
 def _train(run: Run, epochs: int, stopped_at: int) -> None:
     for epoch in range(1, epochs + 1):
         loss = 1.6 / epoch + 0.2 + 0.02 * (run.index % 3)
-        gates = {"bbox_regression": [[5.0 * i, 100, 95 if i == 0 else max(2, 40 - 5 * i)] for i in range(9)]}
+        gates = {
+            "bbox_regression": [[5.0 * i, 5.0 * i + 5, 100, 95 if i == 0 else max(2, 40 - 5 * i)] for i in range(9)]
+        }
         values = {
             "loss": loss,
             "losses": {"classification": loss * 0.6, "bbox_regression": loss * 0.4},

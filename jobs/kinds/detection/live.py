@@ -8,6 +8,9 @@ from collections import defaultdict
 from statistics import fmean
 from typing import Any
 
+from django.db.models import F, Q
+from django.db.models.functions import Mod
+
 from jobs.kinds.detection.models import AngleScore, Epoch, LabelQuality, Prediction, Prepared, Run, TriedImage
 from jobs.kinds.detection.plan import TRY, method_title
 from jobs.models import Experiment
@@ -40,14 +43,16 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
         "epochs": _epochs(experiment, runs, after),
         "scores": [
             {
-                "run": runs[score.run_id].index,
-                "angle": score.angle,
-                "ap": score.ap,
-                "ap50": score.ap50,
-                "ap75": score.ap75,
-                "exact": score.details.get("exact"),
+                "run": runs[run].index,
+                "angle": angle,
+                "ap": ap,
+                "ap50": ap50,
+                "ap75": ap75,
+                "exact": exact,
             }
-            for score in AngleScore.objects.filter(experiment=experiment, seq__gt=after).order_by("run", "angle")
+            for run, angle, ap, ap50, ap75, exact in AngleScore.objects.filter(experiment=experiment, seq__gt=after)
+            .order_by("run", "angle")
+            .values_list("run_id", "angle", "ap", "ap50", "ap75", "details__exact")  # its curves stay in the database
         ],
         "quality": [
             {
@@ -94,11 +99,11 @@ def tries(experiment: Experiment, after: int = 0) -> list[dict[str, Any]]:
 def _epochs(experiment: Experiment, runs: dict[int, Run], after: int) -> list[dict[str, Any]]:
     found = Epoch.objects.filter(experiment=experiment, seq__gt=after).order_by("run", "epoch")
     stride = max(1, math.ceil(max((run.epochs for run in runs.values()), default=0) / MOST_EPOCHS)) if not after else 1
+    if stride > 1:  # in the database: a row holds much more than what is shown of it
+        found = found.annotate(place=Mod("epoch", stride)).filter(Q(place=0) | Q(epoch=F("run__epochs")))
     rows = []
     for row in found.iterator():
         run = runs[row.run_id]
-        if row.epoch % stride and row.epoch != run.epochs:
-            continue
         shares = {name: _gated(bins) for name, bins in row.values.get("gates", {}).items()}
         values = {name: row.values.get(name) for name in _EPOCH}
         rows.append({"run": run.index, "epoch": row.epoch, **values, "gated": shares})

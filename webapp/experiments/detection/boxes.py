@@ -29,6 +29,7 @@ class Drawn:
     height: float
     look: str
     text: str
+    name: str = ""  # of its class
     score: float | None = None
     iou: float | None = None
     tag: bool = False
@@ -109,7 +110,14 @@ def _found(row: Sequence[float], classes: Sequence[str], scale: float, *, tag: b
     overlap = float(row[6]) if len(row) > 6 else 0.0
     look = "close" if overlap >= CLOSE else "loose" if overlap >= MATCHED else "wrong"
     return _box(
-        row[2:6], scale, look, f"{_name(row[0], classes)} {row[1]:.2f}", score=float(row[1]), iou=overlap, tag=tag
+        row[2:6],
+        scale,
+        look,
+        f"{_name(row[0], classes)} {row[1]:.2f}",
+        name=_name(row[0], classes),
+        score=float(row[1]),
+        iou=overlap,
+        tag=tag,
     )
 
 
@@ -120,7 +128,8 @@ def _truth(
     overlap = float(row[5]) if len(row) > 5 else 0.0
     by = max((each[1] for each in found if overlap > 0 and each[0] == row[0] and each[6] == overlap), default=0.0)
     look = "ignored" if len(row) > 6 and row[6] else "truth" if by > 0 and by >= score else "missed"
-    return _box(row[1:5], scale, look, _name(row[0], classes), score=float(by), iou=overlap)
+    name = _name(row[0], classes)
+    return _box(row[1:5], scale, look, name, name=name, score=float(by), iou=overlap)
 
 
 def _box(corners: Sequence[float], scale: float, look: str, text: str, **more: Any) -> Drawn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from django.urls import reverse
 
 from jobs.kinds.detection.models import AngleScore, Prepared, Run
+from jobs.kinds.detection.spec import ARCHITECTURES
 from jobs.models import Experiment
 from webapp.experiments.compare.query import CompareQuery, Line
 from webapp.experiments.detection.methods import Method, methods_of
@@ -29,24 +30,23 @@ class Cell:
 @dataclass(frozen=True, slots=True)
 class Row:
     title: str
-    angle: float
-    cells: list[Cell]
+    at: list[tuple[float, list[Cell]]]  # an angle and a cell for each experiment
 
 
 class DetectionComparison(KindComparison):
     def context(self, experiments: Sequence[Experiment], lines: Sequence[Line], query: CompareQuery) -> Json:
         methods = _methods(experiments)
         scores = _scores(experiments, methods)
+        titles = _titles(method for each in experiments for method in methods[each.pk])
         series = [
-            _series(experiment, line, methods[experiment.pk], scores[experiment.pk])
+            _series(experiment, line, methods[experiment.pk], scores[experiment.pk], titles)
             for experiment, line in zip(experiments, lines, strict=True)
         ]
-        titles = list(dict.fromkeys(method.title for each in experiments for method in methods[each.pk]))
         return {
             "series": {"runs": series},
-            "titles": titles,
+            "titles": titles.values(),
             "remarks": _remarks(experiments),
-            "table": _table(experiments, methods, scores, titles),
+            "table": _table(experiments, scores, titles),
         }
 
 
@@ -55,6 +55,16 @@ def _methods(experiments: Sequence[Experiment]) -> dict[int, list[Method]]:
     for run in Run.objects.filter(experiment__in=experiments).defer("progress"):
         runs[run.experiment_id].append(run)
     return {pk: methods_of(found) for pk, found in runs.items()}
+
+
+def _titles(methods: Iterable[Method]) -> dict[str, str]:
+    """What each method is called here, by key: with its architecture where the experiments have several."""
+    found = {method.key: method for method in methods}
+    several = len({method.architecture for method in found.values()}) > 1
+    return {
+        key: f"{method.short}, {ARCHITECTURES[method.architecture]}" if several else method.short
+        for key, method in found.items()
+    }
 
 
 def _scores(experiments: Sequence[Experiment], methods: dict[int, list[Method]]) -> dict[int, dict[str, Scores]]:
@@ -70,7 +80,9 @@ def _scores(experiments: Sequence[Experiment], methods: dict[int, list[Method]])
     return made
 
 
-def _series(experiment: Experiment, line: Line, methods: Sequence[Method], scores: dict[str, Scores]) -> Json:
+def _series(
+    experiment: Experiment, line: Line, methods: Sequence[Method], scores: dict[str, Scores], titles: dict[str, str]
+) -> Json:
     return {
         "code": str(experiment.code),
         "name": experiment.name,
@@ -80,7 +92,7 @@ def _series(experiment: Experiment, line: Line, methods: Sequence[Method], score
         "dash": line.dash,
         "methods": [
             {
-                "title": method.title,
+                "title": titles[method.key],
                 "ceiling": method.is_ceiling,
                 "rule": method.rule,
                 "gated": method.delta is not None,
@@ -106,26 +118,26 @@ def _points(by_angle: dict[float, list[float]]) -> list[dict[str, Any]]:
 
 def _table(
     experiments: Sequence[Experiment],
-    methods: dict[int, list[Method]],
     scores: dict[int, dict[str, Scores]],
-    titles: Sequence[str],
+    titles: dict[str, str],
 ) -> list[Row]:
     """AP75 of every method at the first and the last angle that the experiments share."""
     angles = [set(each.spec.get("angles", [])) for each in experiments]
     shared = sorted(set.intersection(*angles)) if angles else []
+    ends = list(dict.fromkeys([*shared[:1], *shared[-1:]]))
     rows = []
-    for angle in dict.fromkeys([*shared[:1], *shared[-1:]]):
-        for title in titles:
-            found: list[list[float]] = []
-            for experiment in experiments:
-                method = next((each for each in methods[experiment.pk] if each.title == title), None)
-                kept = scores[experiment.pk].get(method.key) if method else None
-                found.append(kept["ap75"].get(angle, []) if kept else [])
-            means = [fmean(values) for values in found if values]
-            best = max(means) if len(means) > 1 else None
-            if means:
-                rows.append(Row(title, angle, [_cell(values, best) for values in found]))
+    for key, title in titles.items():
+        kept = [scores[each.pk].get(key) for each in experiments]
+        by_angle = [(angle, [each["ap75"].get(angle, []) if each else [] for each in kept]) for angle in ends]
+        if any(any(found) for _, found in by_angle):
+            rows.append(Row(title, [(angle, _cells(found)) for angle, found in by_angle]))
     return rows
+
+
+def _cells(found: Sequence[list[float]]) -> list[Cell]:
+    means = [fmean(values) for values in found if values]
+    best = max(means) if len(means) > 1 else None
+    return [_cell(values, best) for values in found]
 
 
 def _cell(values: list[float], best: float | None) -> Cell:

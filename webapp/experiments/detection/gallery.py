@@ -178,5 +178,5 @@ def _in_full(
 
 
 def _table(tile: Tile) -> list[Drawn]:
-    """Found boxes best first, then objects that were missed."""
-    return [*tile.found, *(each for each in tile.truth if each.look == "missed")]
+    """Found boxes best first, then the objects: the page shows those that nothing found from the asked score on."""
+    return [*tile.found, *(each for each in tile.truth if each.look != "ignored")]

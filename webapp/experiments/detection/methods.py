@@ -34,7 +34,8 @@ class RunLike(Protocol):
 @dataclass(frozen=True, slots=True)
 class Method:
     key: str  # in addresses: "retinanet.ellipse.10"
-    title: str
+    title: str  # with the architecture where an experiment has several
+    short: str  # the rule, and RU
     architecture: str
     rule: str
     delta: float | None
@@ -52,6 +53,7 @@ class Method:
         return {
             "key": self.key,
             "title": self.title,
+            "short": self.short,
             "architecture": self.architecture,
             "slot": self.slot,
             "dash": self.dash,
@@ -73,13 +75,13 @@ def methods_of(runs: Iterable[RunLike]) -> list[Method]:
     slots = dict(zip(looks, slots_of(looks), strict=True))
     made = []
     for (architecture, rule, delta), members in groups.items():
-        title = method_title(rule, delta)
-        if len(architectures) > 1:
-            title = f"{ARCHITECTURES.get(architecture, architecture)}, {title}"
+        short = method_title(rule, delta)
+        title = f"{short}, {ARCHITECTURES[architecture]}" if len(architectures) > 1 else short
         made.append(
             Method(
                 key=f"{architecture}.{rule}" + ("" if delta is None else f".{delta:g}"),
                 title=title,
+                short=short,
                 architecture=architecture,
                 rule=rule,
                 delta=delta,

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from jobs.kinds.detection.models import DataSet, Epoch, Prepared, Run
+from jobs.kinds.detection.spec import ARCHITECTURES
 from jobs.models import Experiment
 from webapp.experiments.detection import pictures, tables, tryout
 from webapp.experiments.detection.gallery import CHOSEN, Filters, gallery
@@ -63,6 +64,9 @@ class DetectionPage(KindPage):
         methods = methods_of(Run.objects.filter(experiment=page.experiment).defer("progress"))
         common = {
             "methods": methods,
+            "architectures": [
+                (name, ARCHITECTURES[name]) for name in dict.fromkeys(each.architecture for each in methods)
+            ],
             "plan": plan_json(page.experiment, methods, with_paper=tab == "overview"),
             "images_url": page.url("tab", tab="images") if page.shows_samples else "",
             "gates_url": page.url("data", part="gates"),
@@ -101,7 +105,6 @@ def plan_json(experiment: Experiment, methods: list[Method], *, with_paper: bool
     return {
         "methods": [method.as_json() for method in methods],
         "rules": rules_of(spec.get("rules", [])),
-        "epochs": spec.get("epochs", 0),
         **({"paper": published_json()} if with_paper else {}),
     }
 

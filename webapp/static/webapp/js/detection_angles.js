@@ -1,25 +1,31 @@
 // Average precision against the test rotation: one line per method, its seeds' spread as a band, the paper's lines on request.
 
 import { choice, element, setText } from "./dom.js";
-import { angleAxis, degrees, legendItem, plan, shareAxis, symbolOf, swatch, toggle } from "./detection_parts.js";
-import { lost, METRICS, points, scoreLines } from "./detection_state.js";
+import { angleAxis, degrees, legendItem, pick, plan, shareAxis, symbolOf, swatch, toggle } from "./detection_parts.js";
+import { lost, lower, METRICS, points, scoreLines } from "./detection_state.js";
 import { bandedLine, currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { drawWait } from "./live.js";
 
 const PAPER_WIDTH = 1.25;
 
-/** `onMetric(metric)` is called when another metric is chosen: the tables beside the figure follow. */
-export function mountAngles(panel, waitText, onMetric) {
+/** `onView(metric, methods)` is called when another metric or architecture is chosen: the table beside the figure follows. */
+export function mountAngles(panel, waitText, onView) {
   const view = { state: null };
   const redraw = mountFigure(panel, "angles", (plot) => draw(plot));
-  view.metric = choice(panel.querySelectorAll("[data-metric]"), "metric", "metric", (value) => { view.metric = value; redraw({ forgetZoom: true }); onMetric(value); });
+  view.metric = choice(panel.querySelectorAll("[data-metric]"), "metric", "metric", (value) => { view.metric = value; redraw({ forgetZoom: true }); onView(value, methods()); });
   view.paper = toggle(panel.querySelector("[data-paper]"), "paper", (on) => { view.paper = on; redraw({ forgetZoom: true }); });
-  onMetric(view.metric);
+  const select = panel.querySelector("[data-architecture]");
+  if (select) view.architecture = pick(select, "architecture", (value) => { view.architecture = value; redraw({ forgetZoom: true }); onView(view.metric, methods()); });
+  onView(view.metric, methods());
+
+  function methods() {
+    return view.architecture ? plan.methods.filter(({ architecture }) => architecture === view.architecture).map((method) => ({ ...method, title: method.short })) : plan.methods;
+  }
 
   function draw(plot) {
     const state = view.state;
     if (!state) return null;
-    const lines = scoreLines(plan.methods, state.kind.scores, view.metric);
+    const lines = scoreLines(methods(), state.kind.scores, view.metric);
     const name = METRICS[view.metric];
     setText(panel.querySelector("h2"), `${name} against test angle`);
     const legend = panel.querySelector("[data-legend]");
@@ -41,7 +47,7 @@ export function mountAngles(panel, waitText, onMetric) {
 
 function subtitle(lines) {
   const seeds = Math.max(...lines.flatMap(({ points: all }) => all.map(({ n }) => n)));
-  return seeds > 1 ? `mean of ${seeds} seeds, band ± 1 standard deviation` : "one seed";
+  return seeds > 1 ? `mean of ${seeds} seeds ± 1 s.d.` : "one seed";
 }
 
 /** In one sentence what a reader takes away. */
@@ -52,7 +58,7 @@ function sentence(lines, name, paper) {
   drops.sort((a, b) => a.drop - b.drop);
   const [least, most] = [drops[0], drops.at(-1)];
   const end = degrees(least.line.points.at(-1).angle);
-  return `From 0° to ${end} ${least.line.method.title} loses ${points(least.drop)} points of ${name}, ${most.line.method.title} ${points(most.drop)}.${source}`;
+  return `From 0° to ${end} ${lower(least.line.method.title)} loses ${points(least.drop)} points of ${name}, ${lower(most.line.method.title)} ${points(most.drop)}.${source}`;
 }
 
 function figureOf(plot, lines, paper, metric) {
@@ -71,7 +77,7 @@ function figureOf(plot, lines, paper, metric) {
   const angles = [...new Set([...lines.flatMap(({ points: all }) => all.map(({ angle }) => angle)), ...(paper.length ? plan.paper.angles : [])])].sort((a, b) => a - b);
   const highest = [...lines.flatMap(({ points: all }) => all.map(({ mean, sd }) => mean + (sd || 0))), ...paper.flatMap((line) => line[metric])];
   const ends = [...lines.map(({ method, points: all }) => ({ x: all.at(-1).angle, y: all.at(-1).mean, text: `${method.title} ${points(all.at(-1).mean)}`, colour: look.c[method.slot] }))];
-  const layout = plotLayout(plot, { x: angleAxis(angles), y: shareAxis(highest), ends: lines.length <= 9 ? ends : [], revision: `${metric}-${paper.length}` });
+  const layout = plotLayout(plot, { x: angleAxis(angles), y: shareAxis(highest), ends: lines.length <= 9 ? ends : [], revision: `${metric}-${paper.length}-${lines.length}` });
   return { traces, layout, ...words(lines, paper, name, metric) };
 }
 

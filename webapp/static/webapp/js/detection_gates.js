@@ -9,7 +9,6 @@ import { count, percent } from "./format.js";
 import { drawWait } from "./live.js";
 import { hasEnded } from "./state.js";
 
-const WIDTH = 5; // degrees of a bucket
 const AGAIN = 15_000; // ms between two questions at least: the counts are too many for the live state
 
 export function mountGates(panel, url) {
@@ -25,7 +24,7 @@ export function mountGates(panel, url) {
     const lines = linesOf(methods, view.rows, view.loss);
     panel.querySelector("[data-legend]").replaceChildren(...lines.map(({ method }) => legendItem(method)));
     setText(panel.querySelector("[data-sub]"), lines.length ? `in the newest epoch, ${lines.map(({ epoch }) => epoch).sort((a, b) => b - a)[0]}` : "");
-    if (!lines.length) { drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state, methods)); return null; }
+    if (!lines.length) { drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state, methods), { priority: false }); return null; }
     return figureOf(plot, lines);
   }
 
@@ -66,16 +65,16 @@ function waitText({ status }, methods) {
   return ["No epoch was finished", "There is nothing to show."];
 }
 
-/** The mean over a method's seeds: [{method, epoch, buckets: [{from, mean, sd, positives}]}]. `found`: each run's newest epoch. */
+/** The mean over a method's seeds: [{method, epoch, buckets: [{from, to, mean, sd, positives}]}]. `found`: each run's newest epoch. */
 function linesOf(methods, found, loss) {
   const newest = new Map(found.filter(({ gates }) => gates[loss]).map((row) => [row.run, row]));
   return methods.flatMap((method) => {
     const rows = method.runs.map((run) => newest.get(run)).filter(Boolean);
     if (!rows.length) return [];
-    const buckets = rows[0].gates[loss].map(([from], i) => {
+    const buckets = rows[0].gates[loss].map(([from, to], i) => {
       const cells = rows.map((row) => row.gates[loss][i]);
-      const found = spread(cells.filter(([, positives]) => positives).map(([, positives, regressed]) => 1 - regressed / positives));
-      return { from, positives: cells.reduce((sum, [, positives]) => sum + positives, 0), ...found };
+      const found = spread(cells.filter(([, , positives]) => positives).map(([, , positives, regressed]) => 1 - regressed / positives));
+      return { from, to, positives: cells.reduce((sum, [, , positives]) => sum + positives, 0), ...found };
     }).filter(({ positives }) => positives);
     return buckets.length ? [{ method, epoch: Math.max(...rows.map(({ epoch }) => epoch)), buckets }] : [];
   });
@@ -86,9 +85,9 @@ function figureOf(plot, lines) {
   const traces = lines.flatMap(({ method, buckets }) => {
     const several = buckets.some(({ sd }) => sd !== null);
     const made = bandedLine({
-      x: buckets.map(({ from }) => from + WIDTH / 2), y: buckets.map(({ mean }) => mean), colour: look.c[method.slot], dash: method.dash, markers: true,
+      x: buckets.map(({ from, to }) => (from + to) / 2), y: buckets.map(({ mean }) => mean), colour: look.c[method.slot], dash: method.dash, markers: true,
       lo: several ? buckets.map(({ mean, sd }) => Math.max(0, mean - (sd || 0))) : null, hi: several ? buckets.map(({ mean, sd }) => Math.min(1, mean + (sd || 0))) : null,
-      custom: buckets.map(({ from, positives }) => [`${from} to ${from + WIDTH}`, count(positives)]),
+      custom: buckets.map(({ from, to, positives }) => [`${from} to ${to}`, count(positives)]),
       hover: `<b>${escapeText(method.title)}</b><br>%{customdata[0]}° from a right angle<br>%{y:.1%} left alone of %{customdata[1]}`,
     });
     made.at(-1).marker = { ...made.at(-1).marker, symbol: symbolOf(method) };
@@ -97,10 +96,10 @@ function figureOf(plot, lines) {
   const y = { ...shareAxis([1]), range: [0, 1.02] };
   y.ticktext = y.tickvals.map((value) => percent(value, 0));
   const x = { type: "linear", range: [0, 45], dtick: 10, ticksuffix: "°", title: { text: "turn, from the nearest right angle" } };
-  const raw = lines.flatMap(({ method, epoch, buckets }) => buckets.map(({ from, mean, positives }) => [method.title, epoch, from, from + WIDTH, mean, positives]));
+  const raw = lines.flatMap(({ method, epoch, buckets }) => buckets.map(({ from, to, mean, positives }) => [method.title, epoch, from, to, mean, positives]));
   return {
     traces, layout: plotLayout(plot, { x, y, revision: "gates" }), raw, caption: "Share of positives that the RU loss leaves alone, by angle", heads: ["Method", "Epoch", "From", "To", "Left alone", "Positives"],
     rows: raw.map(([title, epoch, from, to, mean, positives]) => [title, String(epoch), `${from}°`, `${to}°`, percent(mean), count(positives)]),
-    label: `Share of positives left alone by the RU loss. ${lines.map(({ method, buckets }) => `${method.title}: ${percent(buckets[0].mean, 0)} upright, ${percent(buckets.at(-1).mean, 0)} at ${buckets.at(-1).from} to ${buckets.at(-1).from + WIDTH} degrees`).join(". ")}.`,
+    label: `Share of positives left alone by the RU loss. ${lines.map(({ method, buckets }) => `${method.title}: ${percent(buckets[0].mean, 0)} upright, ${percent(buckets.at(-1).mean, 0)} at ${buckets.at(-1).from} to ${buckets.at(-1).to} degrees`).join(". ")}.`,
   };
 }

@@ -2,7 +2,7 @@
 
 import { element, setText, svg } from "./dom.js";
 import { degrees, plan } from "./detection_parts.js";
-import { at, leader, lost, METRICS, points, scoreLines, signed, smoothed, spread } from "./detection_state.js";
+import { at, leader, lost, lower, METRICS, points, scoreLines, signed, smoothed, spread } from "./detection_state.js";
 import { count } from "./format.js";
 import { drawCount, onState, tellKept } from "./live.js";
 
@@ -54,7 +54,7 @@ function drawScores(kind) {
   const drop = lost({ points: best.points.filter(({ angle }) => angle <= end) });
   const rivalDrop = rival && lost({ points: rival.points.filter(({ angle }) => angle <= end) });
   if (drop !== null) {
-    const note = rivalDrop === null || rivalDrop === undefined ? best.method.title : `${points(rivalDrop)} with ${rival.method.title.toLowerCase()}`;
+    const note = rivalDrop === null || rivalDrop === undefined ? best.method.title : `${points(rivalDrop)} with ${lower(rival.method.short)}`;
     fill("lost", points(drop), "points", note, { label: `Lost from ${degrees(start.angle)} to ${degrees(end)}` });
   }
   spark("turned", best.points.map(({ mean }) => mean), best.method.slot);
@@ -63,7 +63,7 @@ function drawScores(kind) {
 function against(point, other, rival) {
   if (!other) return "";
   const gap = point.mean - other.mean;
-  const word = rival.method.title.toLowerCase();
+  const word = lower(rival.method.short);
   if (Math.abs(gap) < 0.0005) return `level with ${word}`;
   return [`${gap > 0 ? "▲" : "▼"} ${signed(gap)} to ${word}`, gap > 0 ? "better" : "worse"];
 }

@@ -2,6 +2,7 @@
 
 import { choice, element, setText } from "./dom.js";
 import { angleAxis, degrees, legendItem, plan, shareAxis, symbolOf } from "./detection_parts.js";
+import { lower } from "./detection_state.js";
 import { bandedLine, currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { count, percent } from "./format.js";
 import { drawWait } from "./live.js";
@@ -23,7 +24,7 @@ export function mountQuality(panel) {
     panel.querySelector("[data-legend]").replaceChildren(...rules.map((rule) => legendItem({ ...rule, dash: "solid" })));
     setText(panel.querySelector("[data-sub]"), rules.length ? `${count(rules[0].rows[0].objects)} objects of the training images` : "");
     setText(panel.querySelector("[data-foot]"), rules.length ? sentence(rules) : "");
-    if (!rules.length) { drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state)); return null; }
+    if (!rules.length) { drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state), { priority: false }); return null; }
     return figureOf(plot, rules, view.show);
   }
 
@@ -43,8 +44,8 @@ function sentence(rules) {
   const found = rules.map((rule) => ({ title: rule.title, row: rule.rows.find((row) => row.angle === angle) })).filter(({ row }) => row).sort((a, b) => b.row.share75 - a.row.share75);
   if (!found.length) return "";
   const [best, worst] = [found[0], found.at(-1)];
-  const start = `Turned by ${degrees(angle)}, ${percent(best.row.share75, 0)} of the labels by ${best.title.toLowerCase()} reach IoU 0.75`;
-  return found.length > 1 ? `${start}; by ${worst.title.toLowerCase()} ${percent(worst.row.share75, 0)}.` : `${start}.`;
+  const start = `Turned by ${degrees(angle)}, ${percent(best.row.share75, 0)} of the labels by ${lower(best.title)} reach IoU 0.75`;
+  return found.length > 1 ? `${start}; by ${lower(worst.title)} ${percent(worst.row.share75, 0)}.` : `${start}.`;
 }
 
 function figureOf(plot, rules, show) {

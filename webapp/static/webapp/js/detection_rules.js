@@ -9,17 +9,18 @@ export function mountRules(panel) {
   const body = panel.querySelector("[data-body]");
   let state = null;
   let metric = "ap75";
+  let methods = plan.methods;
   let drawn = "";
   let shown = null;
   panel.querySelector("[data-csv]").addEventListener("click", () => { if (shown) saveCsv(shown, `label-rules-${metric}.csv`); });
 
   function draw() {
     if (!state) return;
-    const signature = JSON.stringify([metric, state.kind.scores]);
+    const signature = JSON.stringify([metric, methods.length, state.kind.scores]);
     if (signature === drawn) return;
     drawn = signature;
     setText(panel.querySelector("[data-sub]"), METRICS[metric]);
-    const lines = scoreLines(plan.methods, state.kind.scores, metric);
+    const lines = scoreLines(methods, state.kind.scores, metric);
     if (!lines.length) {
       shown = null;
       body.replaceChildren(element("p.muted.padded", {}, "Filled in as trained detectors are tested, angle by angle."));
@@ -29,7 +30,7 @@ export function mountRules(panel) {
     body.replaceChildren(tableOf(lines, METRICS[metric]));
   }
 
-  return { show(next) { state = next; draw(); }, setMetric(value) { metric = value; draw(); } };
+  return { show(next) { state = next; draw(); }, setView(value, chosen) { metric = value; methods = chosen; draw(); } };
 }
 
 const anglesOf = (lines) => [...new Set(lines.flatMap((line) => line.points.map(({ angle }) => angle)))].sort((a, b) => a - b);

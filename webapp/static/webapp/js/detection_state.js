@@ -57,3 +57,6 @@ export const points = (share) => (100 * share).toFixed(1); // average precisions
 
 /** A difference in points with its sign: a minus is a minus sign. */
 export const signed = (share) => (Math.abs(share) < 0.0005 ? "0.0" : `${share < 0 ? "−" : "+"}${points(Math.abs(share))}`);
+
+/** A rule's name within a sentence. */
+export const lower = (title) => (/^[A-Z][a-z]+\b/.test(title) ? title[0].toLowerCase() + title.slice(1) : title);

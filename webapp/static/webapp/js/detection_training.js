@@ -6,6 +6,7 @@ import { pick, plan, shareAxis, swatch, legendItem } from "./detection_parts.js"
 import { METRICS, points, smoothed } from "./detection_state.js";
 import { currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { drawWait } from "./live.js";
+import { hasEnded } from "./state.js";
 
 const RAW = 0.35; // opacity
 const DASHES = ["solid", "dot", "dash", "dashdot"]; // of seeds
@@ -68,23 +69,24 @@ function mountTraining(panel, name, view, waitText, read, words) {
     if (!runs.length) {
       legend.replaceChildren();
       setText(panel.querySelector("[data-sub]"), "");
-      drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state));
+      drawWait(panel.querySelector("[data-wait]"), view.state, waitText(view.state), { priority: false });
       return null;
     }
     setText(panel.querySelector("[data-sub]"), `${runs.length} run${runs.length === 1 ? "" : "s"}; faint: as measured`);
     const methods = [...new Set(runs.map(({ method }) => method))];
     const seeds = Math.max(...runs.map(({ order }) => order)) > 0 && methods.length === 1;
     legend.replaceChildren(...(seeds ? runs.map((run) => element("li", {}, swatch(run.method.slot, DASHES[run.order % 4]), `seed ${run.seed}`)) : methods.map((method) => legendItem(method))));
-    return figureOf(plot, runs, words, seeds, `${words.title()}-${view.of}`);
+    const planned = hasEnded(view.state) ? 1 : view.state.kind.epochs_planned;
+    return figureOf(plot, runs, words, seeds, planned, `${words.title()}-${view.of}-${planned}`);
   }
   return redraw;
 }
 
-function figureOf(plot, runs, words, seeds, revision) {
+function figureOf(plot, runs, words, seeds, planned, revision) {
   const look = currentLook();
   const title = words.title();
   const all = runs.flatMap(({ values }) => values).filter(Number.isFinite);
-  const last = Math.max(plan.epochs, ...runs.flatMap(({ rows }) => rows.map(({ epoch }) => epoch)));
+  const last = Math.max(planned, ...runs.flatMap(({ rows }) => rows.map(({ epoch }) => epoch)));
   const traces = runs.flatMap(({ method, seed, order, rows, values }) => {
     const x = rows.map(({ epoch }) => epoch);
     const line = { color: look.c[method.slot], dash: seeds ? DASHES[order % 4] : method.dash };

@@ -23,14 +23,13 @@ function scoreText(state) {
 }
 
 function trainText(state) {
-  if (state.status === "queued") return queueText(state);
-  if (state.status === "running") return ["No epoch yet", "The first point comes with the end of the first epoch."];
+  if (["queued", "running"].includes(state.status)) return ["No epoch yet", "The first point comes with the end of the first epoch."];
   return ["Nothing was trained", "No run finished an epoch."];
 }
 
 if (panel("angles")) { // not where an experiment only measures its labels
   const rules = mountRules(panel("rules"));
-  onState(mountAngles(panel("angles"), scoreText, rules.setMetric));
+  onState(mountAngles(panel("angles"), scoreText, rules.setView));
   onState(rules.show);
   onState(mountLoss(panel("loss"), trainText));
   onState(mountValidation(panel("validation"), trainText));

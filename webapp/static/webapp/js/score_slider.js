@@ -32,6 +32,7 @@ function withScore(href, value) {
 function apply(part, least) {
   for (const found of part.querySelectorAll("g.found")) found.setAttribute("visibility", Number(found.dataset.score) < least ? "hidden" : "visible");
   for (const row of part.querySelectorAll("tr[data-score]")) row.hidden = Number(row.dataset.score) < least;
+  for (const row of part.querySelectorAll("tr[data-finder]")) row.hidden = Number(row.dataset.finder) > 0 && Number(row.dataset.finder) >= least;
   for (const there of part.querySelectorAll(".gt[data-score]:not(.ignored)")) {
     const missed = !(Number(there.dataset.score) > 0 && Number(there.dataset.score) >= least);
     there.classList.toggle("missed", missed);
