@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from webapp.experiments import views_actions, views_compare, views_list, views_new
+from webapp.experiments.detection import views_try
 from webapp.experiments.sampling import views_import
 
 urlpatterns = [
@@ -23,6 +24,7 @@ urlpatterns = [
     path("experiments/<uuid:code>/regrade/", views_actions.regrade, name="experiment-regrade"),
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
+    path("experiments/<uuid:code>/pictures/", views_try.try_picture, name="experiment-try"),
     path("experiments/<uuid:code>/delete/", views_actions.delete, name="experiment-delete"),
     path("", include("webapp.experiments.live_urls")),
 ]
