@@ -15,6 +15,7 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from jobs.kinds.detection.models import DataSet
 from jobs.models import Artifact, Experiment, Status
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
@@ -79,6 +80,10 @@ PAGES = {
     "experiment-import": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team",)),
     "experiment-estimate": post(READ, "team", "kind"),
     "problem-set-upload": post(WRITE, "team"),
+    "data-sets": Page(READ, ("team",)),
+    "data-set-add": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a file
+    "data-set": Page(READ, ("code",), code="data_set"),
+    "data-set-delete": post(WRITE, "code", code="data_set", confirm="delete"),
     "experiment": Page(READ, ("code",)),
     "experiment-tab": Page(READ, ("code", "tab")),
     "experiment-live": Page(READ, ("code",)),
@@ -184,6 +189,7 @@ def world(
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,
+            "data_set": DataSet.objects.create(team=team, name="cells", source="upload").code,
         },
         clients={"anonymous": Client(), "share": share} | {who: as_user(user) for who, user in signed_in.items()},
     )

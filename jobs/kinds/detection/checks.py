@@ -66,7 +66,7 @@ def _check_data(spec: DetectionSpec, team: Any) -> None:
     if found is None or not spec.train:
         return
     if found.status == DataSet.Status.NEW:
-        raise SpecError("data", f"{found.name} is still being read. Wait until its page shows the report.")
+        raise SpecError("data", f"{found.name} is not read yet. Its page says how that goes.")
     if found.status == DataSet.Status.REFUSED:
         raise SpecError("data", f"{found.name} cannot be used: {found.reason}")
     if not found.has_masks and any(LabelRule.parse(rule).needs_masks for rule in spec.upright_rules):

@@ -96,8 +96,14 @@ def _loaded(home: Path, source: dict[str, Any]) -> Loaded:
     if index.is_file():
         format, splits, report = read_index(index)
         return Loaded(format, splits, report)  # type: ignore[arg-type]
-    place = _unpacked(Path(source["path"]), folder) if source["kind"] == "upload" else Path(source["path"])
-    loaded = load_dataset(place, format=source["format"] or None)
+    if source["kind"] == "path":
+        loaded = load_dataset(Path(source["path"]), format=source["format"] or None)
+    else:
+        try:
+            loaded = load_dataset(_unpacked(Path(source["path"]), folder), format=source["format"] or None)
+        except DatasetError:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing in it can be used
+            raise
     write_index(index, loaded.format, loaded.splits, loaded.report)
     return loaded
 

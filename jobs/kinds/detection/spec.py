@@ -277,6 +277,11 @@ class DetectionSpec(BaseModel):
         json_schema_extra={"section": "Training", "unit": "epochs"},
     )
 
+    @field_validator("finest_stride", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value) if value in ("4", "8") else value  # forms send text
+
     @field_validator("data")
     @classmethod
     def _known_form(cls, value: str) -> str:
