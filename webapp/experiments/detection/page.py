@@ -104,7 +104,9 @@ def plan_json(experiment: Experiment, methods: list[Method], *, with_paper: bool
     spec = experiment.spec
     return {
         "methods": [method.as_json() for method in methods],
-        "rules": rules_of(spec.get("rules", [])),
+        "rules": rules_of(
+            ["largest", "ellipse", *spec.get("rules", [])]
+        ),  # the labels of these two are always measured
         **({"paper": published_json()} if with_paper else {}),
     }
 
