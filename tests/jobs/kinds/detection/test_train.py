@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from django.core.files.base import ContentFile
+from PIL import Image
 from safetensors.torch import load_file
 
 from engine.detection import training
@@ -18,8 +21,10 @@ from jobs.kinds.detection import train as stage
 from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.models import AngleScore
 from jobs.kinds.detection.train import train_run
+from jobs.kinds.detection.tries import tried_state, try_image
 from jobs.models import Experiment, Shard, Status
 from tests.jobs.kinds.sampling.fake_context import FakeContext
+from webapp.accounts.models import User
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +124,7 @@ def test_a_loss_that_is_no_number_ends_its_run_only(
     broker: None,
     submit_detection: Callable[..., Experiment],
     workers: Callable[[], None],
+    alice: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     experiment = submit_detection(rules=["ellipse", "perfect"])
@@ -141,3 +147,14 @@ def test_a_loss_that_is_no_number_ends_its_run_only(
         batch = torch.load(file, weights_only=True)
     assert batch["images"].shape[0] == 4 and len(batch["names"]) == 4
     assert set(AngleScore.objects.filter(experiment=experiment).values_list("run__index", flat=True)) == {1}
+    png = io.BytesIO()
+    Image.new("RGB", (40, 60)).save(png, "PNG")
+    tried = try_image(experiment=experiment, by=alice, file=ContentFile(png.getvalue(), "black.png"))
+    workers()
+    told = tried_state(tried)
+    assert told["state"] == "done" and set(told["found"]) == {"1"}, "with the detector that there is"
+    broken = try_image(experiment=experiment, by=alice, file=ContentFile(b"no picture", "a.png"))
+    workers()
+    assert tried_state(broken)["state"] == "failed" and "cannot be read" in tried_state(broken)["reason"]
+    experiment.refresh_from_db()
+    assert "Images: images/0000" in experiment.reason, "a failed try is no failure of the experiment"
