@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobs.kinds.detection.plan import TRY, method_title
 from jobs.models import Experiment
 
 MOST_EPOCHS = 60  # of one run in a snapshot; evenly spaced, with the last
+MOST_ROWS = 1_500  # epochs of all runs in a snapshot, about 300 kB
 _RUN = (
     "index", "architecture", "rule", "delta", "seed", "label", "epochs", "best_epoch", "best_ap", "stopped", "progress",
 )  # fmt: skip
@@ -98,7 +100,7 @@ def tries(experiment: Experiment, after: int = 0) -> list[dict[str, Any]]:
 
 def _epochs(experiment: Experiment, runs: dict[int, Run], after: int) -> list[dict[str, Any]]:
     found = Epoch.objects.filter(experiment=experiment, seq__gt=after).order_by("run", "epoch")
-    stride = max(1, math.ceil(max((run.epochs for run in runs.values()), default=0) / MOST_EPOCHS)) if not after else 1
+    stride = 1 if after else _stride([run.epochs for run in runs.values()])
     if stride > 1:  # in the database: a row holds much more than what is shown of it
         found = found.annotate(place=Mod("epoch", stride)).filter(Q(place=0) | Q(epoch=F("run__epochs")))
     rows = []
@@ -108,6 +110,11 @@ def _epochs(experiment: Experiment, runs: dict[int, Run], after: int) -> list[di
         values = {name: row.values.get(name) for name in _EPOCH}
         rows.append({"run": run.index, "epoch": row.epoch, **values, "gated": shares})
     return rows
+
+
+def _stride(epochs: Sequence[int]) -> int:
+    """Every how many epochs one is in a snapshot."""
+    return max(1, math.ceil(max(epochs, default=0) / MOST_EPOCHS), math.ceil(sum(epochs) / MOST_ROWS))
 
 
 def _gated(bins: list[list[float]]) -> float | None:
