@@ -250,13 +250,14 @@ def reopen(shards: QuerySet[Shard], seq: int) -> int:
 def promote(experiment_id: int, seq: int) -> dict[str, int]:
     """Queue the waiting shards whose turn has come; returns how many per queue.
 
-    A pairwise shard waits for the shard of its index in the stage before, any other for all earlier stages.
+    A pairwise shard waits for the shard of its index in the stage before, one aside for none, any other for all
+    earlier stages.
     """
     siblings = Shard.objects.filter(experiment_id=experiment_id)
     partner = siblings.filter(stage_index=OuterRef("stage_index") - 1, index=OuterRef("index"), status=S.DONE)
     unfinished = siblings.filter(stage_index__lt=OuterRef("stage_index")).exclude(status=S.DONE)
     ready = siblings.filter(
-        Q(stage_index=0) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False),
+        Q(stage_index=0) | Q(aside=True) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False),
         status=S.WAITING,
     )
     counts: dict[str, int] = {}
