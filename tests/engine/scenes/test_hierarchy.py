@@ -10,7 +10,7 @@ from engine.scenes.diffusion.hierarchy import DiffusionConfig, LatentShapes, Sce
 from engine.scenes.diffusion.networks import GridDenoiser, VectorDenoiser
 
 SHAPES = LatentShapes(g=2, poses=2, c=(2, 2, 2), f=(1, 4, 4))
-TINY = DiffusionConfig(g_width=48, g_depth=2, c_widths=(16,), f_widths=(16,), map_channels=1, map_side=2, map_width=16)
+TINY = DiffusionConfig(g_width=48, g_depth=2, c_widths=(16, 16), f_widths=(16,), map_channels=1, map_side=2, map_width=16)
 
 
 def toy(count: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
@@ -58,8 +58,8 @@ def test_a_toy_world_is_learned_with_its_conditions() -> None:
     model = SceneDiffusion(TINY, SHAPES)
     model.fit_scales(toy(500, generator)[0])  # type: ignore[arg-type]
     optimiser = torch.optim.AdamW(model.parameters(), 4e-3)
-    for _ in range(150):
-        latents, maps = toy(24, generator)
+    for _ in range(200):
+        latents, maps = toy(32, generator)
         loss = torch.stack(list(model.losses(latents, maps, generator).values())).sum()  # type: ignore[arg-type]
         optimiser.zero_grad()
         loss.backward()
