@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,7 +27,7 @@ class _Calls:
 
     on_step: Callable[[StepStats], None]
     cancelled: Callable[[], bool]
-    solved: Callable[[], Iterable[int]]
+    solved: Callable[[], Mapping[int, int]]
 
 
 class Engine:
@@ -72,15 +72,16 @@ class Engine:
         *,
         on_step: Callable[[StepStats], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-        solved: Callable[[], Iterable[int]] | None = None,
+        solved: Callable[[], Mapping[int, int]] | None = None,
     ) -> Iterator[Sample]:
         """Yield every requested sample as it finishes.
 
         Stops at the next step once cancelled() is true; unfinished samples are dropped, and drawing them again
-        with the same seed meets the same noise. solved() is asked once a step for problems that need no more
-        samples: theirs are dropped, and `early_stops` has the count. Raises ValueError, before any work, for
-        requests that cannot run: a prompt beyond the context or the budget, a problem given twice, nothing to
-        start from.
+        with the same seed meets the same noise. solved() is asked once a step: {problem: lowest index of a
+        sample known to be correct}. Samples above it are dropped, and `early_stops` has the count; those below are
+        drawn to their end, so that which sample is the first correct one never depends on which ends first. Raises
+        ValueError, before any work, for requests that cannot run: a prompt beyond the context or the budget, a
+        problem given twice, nothing to start from.
         """
         requests = [request for request in requests if request.indices]
         self.early_stops = {}
@@ -178,5 +179,5 @@ def _never() -> bool:
     return False
 
 
-def _none() -> tuple[int, ...]:
-    return ()
+def _none() -> dict[int, int]:
+    return {}

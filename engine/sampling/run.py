@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +57,12 @@ class Run:
         requests: Sequence[Request],
         params: SamplingParams,
         limits: Limits,
-        solved: Callable[[], Iterable[int]],
+        solved: Callable[[], Mapping[int, int]],
     ) -> None:
         self._model, self._runner, self._params, self._solved = model, runner, params, solved
         self.scheduler = Scheduler(requests, limits)
-        self._dropped: dict[int, int] = {}  # solved problem -> samples that were not drawn
+        self._known: dict[int, int] = {}  # what solved() said last
+        self._dropped: Counter[int] = Counter()  # samples that were not drawn, by solved problem
         self._limits = limits
         self._drawings: list[_Drawing | None] = [None] * limits.batch
         self._flights: deque[_Flight] = deque()
@@ -241,17 +242,21 @@ class Run:
     @property
     def early_stops(self) -> dict[int, EarlyStop]:
         """By problem that was solved before all its samples were drawn."""
-        return {problem: EarlyStop(self._finished.get(problem, 0), count) for problem, count in self._dropped.items()}
+        dropped = (+self._dropped).items()
+        return {problem: EarlyStop(self._finished.get(problem, 0), count) for problem, count in dropped}
 
     def _stop_solved(self) -> None:
-        for problem in self._solved():
-            if not self.scheduler.is_unfinished(problem):
-                continue
-            running, queued = self.scheduler.solve(problem)
-            for seat in running:
-                self._discard(seat)
-            self._close_nodes()
-            self._dropped[problem] = len(running) + queued
+        solved = self._solved()
+        if solved == self._known:
+            return
+        for problem, sample in solved.items() - self._known.items():
+            if self.scheduler.is_unfinished(problem):
+                running, others = self.scheduler.solve(problem, sample)
+                for seat in running:
+                    self._discard(seat)
+                self._dropped[problem] += len(running) + others
+        self._close_nodes()
+        self._known = dict(solved)
 
     def _has_needless_gaps(self) -> bool:
         """Whether moving samples into free rows below them makes a step smaller."""

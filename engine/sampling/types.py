@@ -92,7 +92,8 @@ class StepStats:
 class EarlyStop:
     """A problem that was stopped because it was solved.
 
-    Its number of samples then depends on their outcome, so 1 - C(n-c, k) / C(n, k) is biased for it.
+    Its number of samples then depends on their outcome, so 1 - C(n-c, k) / C(n, k) is biased for it
+    (engine.coverage.first_success_curve is not).
     """
 
     finished: int  # samples that were drawn to their end

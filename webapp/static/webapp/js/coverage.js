@@ -144,7 +144,8 @@ function subtitle(state) {
   const kind = state.kind;
   const complete = kind.curve.complete_to;
   const problems = `${count(kind.total_problems)} problems`;
-  return complete >= kind.samples ? `${problems}, ${count(kind.samples)} samples each`
+  const each = kind.stops ? `up to ${count(kind.samples)} samples each, until one is correct` : `${count(kind.samples)} samples each`;
+  return complete >= kind.samples ? `${problems}, ${each}`
     : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
 }
 
