@@ -29,7 +29,7 @@ export function mountProblems(panel, samplesUrl) {
     const rows = ordered(next.kind, sort);
     setHidden(figure, asTable);
     setHidden(holder, !asTable);
-    if (asTable) holder.replaceChildren(problemTable(rows, samplesUrl));
+    if (asTable) holder.replaceChildren(problemTable(rows, samplesUrl, next.kind.stops));
     else chart(rows, sort);
   }
   return draw;
@@ -161,10 +161,10 @@ function summary(rows) {
   return `${count(rows.length)} problems: ${count(solvedCount)} solved at least once, ${count(graded.length - solvedCount)} never, ${count(rows.length - graded.length)} not graded yet.`;
 }
 
-function problemTable(rows, samplesUrl) {
+function problemTable(rows, samplesUrl, stops) {
   const name = (index) => (samplesUrl ? element("a.link", { href: `${samplesUrl}?problem=${index}` }, `Problem ${index}`) : `Problem ${index}`);
   const listed = rows.slice(0, MOST_ROWS);
-  if (rows[0]?.length > 4) {
+  if (stops) {
     const cells = listed.map(([index, n, , errors, tries]) => [name(index), tries ? count(tries) : "–", count(n), count(errors)]);
     return table("Samples of each problem up to the first correct one", ["Problem", "Solved by sample", "Graded", "Not judged"], cells);
   }
