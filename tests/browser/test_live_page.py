@@ -134,7 +134,8 @@ def test_problems_that_stop_when_solved(make_experiment: Make, bob: User, new_co
     page = new_context(bob).new_page()
     page.goto(f"/experiments/{experiment.code}/?problems=table")
     expect(page.locator("#coverage")).to_contain_text("up to 8 samples each, until one is correct")
-    expect(page.locator('[data-kpi="drawn"]')).to_contain_text("5.5 a problem, 11.0 a solved one")
+    expect(page.locator('[data-kpi="drawn"]')).to_contain_text("11.0 a solved problem")
+    expect(page.locator("#coverage")).to_contain_text("A problem takes 5.5 samples on average")
     expect(page.locator("#problems table")).to_contain_text("Solved by sample")
     assert page.locator("#problems tbody tr").all_inner_texts() == ["Problem 1\t3\t3\t0", "Problem 0\t–\t8\t0"]
     page.goto(f"/experiments/{experiment.code}/")

@@ -40,11 +40,9 @@ function tokensText(k) {
   return k.prompt_tokens ? `${short(k.tokens)} tokens, ${short(k.prompt_tokens)} of prompts` : `${short(k.tokens)} tokens`;
 }
 
-/** Where problems stop when they are solved: what that takes. */
+/** Where problems stop when they are solved: what a solved one takes. */
 function drawnText(k) {
-  const found = k.first_success;
-  if (!found) return tokensText(k);
-  return `${found.mean.toFixed(1)} a problem${found.per_solved ? `, ${found.per_solved.toFixed(1)} a solved one` : ""}`;
+  return k.first_success?.per_solved ? `${k.first_success.per_solved.toFixed(1)} a solved problem` : tokensText(k);
 }
 
 function drawKpis({ kind, metrics, status }) {
