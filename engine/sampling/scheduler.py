@@ -260,9 +260,8 @@ class Scheduler:
         self._leave(seat)
         self._count_off(seat.request.problem, 1)
 
-    def solve(self, problem: int, sample: int) -> tuple[list[Seat], int]:
-        """Sample ``sample`` solves the problem, so those of a higher index are not needed: (running ones that are
-        dropped, how many others)."""
+    def solve(self, problem: int, sample: int) -> list[Seat]:
+        """Sample ``sample`` solves the problem, so those of a higher index are not needed; returns the running ones."""
         running = [seat for seat in self.seats if seat and seat.request.problem == problem and seat.index > sample]
         for seat in running:
             self._leave(seat)
@@ -274,11 +273,10 @@ class Scheduler:
         )
         self._queue = deque(each for each in needed if each[1])
         self._waiting = len(self._dropped) + sum(len(indices) for _, indices in self._queue)
-        others = before - self._waiting
-        if running or others:
-            self._count_off(problem, len(running) + others)
+        if needless := len(running) + before - self._waiting:
+            self._count_off(problem, needless)
             self._ended = self.limits.batch
-        return running, others
+        return running
 
     def _leave(self, seat: Seat) -> None:
         row = seat.row

@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.sampling import Request, Sample, SamplingParams, render_prompts
+from engine.models import render_prompts
+from engine.sampling import Request, Sample, SamplingParams
 from engine.verification import Gold, Grader, Settings
 from jobs.kinds.base import Context
 from jobs.kinds.sampling.export import write_tables
@@ -21,7 +22,8 @@ from jobs.kinds.sampling.speed import Speedometer
 from jobs.kinds.sampling.wanted import Wanted
 
 if TYPE_CHECKING:
-    from engine.sampling import Engine, Model
+    from engine.models import Model
+    from engine.sampling import Engine
 
 _MOST_SHRINKS = 8  # in a shard: to a tenth of the first budget
 
@@ -118,7 +120,8 @@ def _warm_up(source: str, context: Context) -> Warm:
     """The model of the last shard when it is the same one; else that is freed and this one loaded."""
     global _warm
     if _warm is None or _warm.source != source:
-        from engine.sampling import Engine, load_model
+        from engine.models import load_model
+        from engine.sampling import Engine
 
         _warm = None  # two large models at once would not fit
         context.log(f"Loading {source}.")

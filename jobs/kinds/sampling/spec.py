@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
+from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
-from engine.sampling import DEMO_MODEL
 from engine.verification import NEED_TARGET, VERIFIERS
 
 MAX_SAMPLES = 10_000

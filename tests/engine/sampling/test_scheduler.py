@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.sampling.predictor import LengthPredictor
-from engine.sampling.prefill import plan_prefill
+from engine.sampling.runner import plan_prefill
 from engine.sampling.scheduler import Limits, Scheduler, Seat
 from engine.sampling.types import Request
 
@@ -62,9 +62,9 @@ class World:
         scheduler.sanity_check()
 
     def solve(self, problem: int, sample: int) -> None:
-        running, others = self.scheduler.solve(problem, sample)
+        running = self.scheduler.solve(problem, sample)
         self.solved[problem] = min(sample, self.solved.get(problem, sample))
-        assert all(seat.request.problem == problem and seat.index > sample for seat in running) and others >= 0
+        assert all(seat.request.problem == problem and seat.index > sample for seat in running)
         self._forget_closed()
         self.scheduler.sanity_check()
 
@@ -148,8 +148,8 @@ def test_ten_thousand_samples_of_one_problem_run_below_one_node() -> None:
 def test_a_solved_problem_leaves_at_once() -> None:
     scheduler = Scheduler([Request(p, (1,), tuple(range(6))) for p in range(2)], LIMITS)
     scheduler.admit()
-    running, queued = scheduler.solve(0, -1)
-    assert (len(running), queued, scheduler.waiting, scheduler.running) == (4, 2, 6, 0)
+    running = scheduler.solve(0, -1)
+    assert (len(running), scheduler.waiting, scheduler.running) == (4, 6, 0)
     assert scheduler.closed == [0]
     assert {seat.request.problem for seat in scheduler.admit()} == {1}
 

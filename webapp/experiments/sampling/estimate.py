@@ -8,10 +8,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 
+from engine.cost import estimate as engine_estimate
+from engine.cost import fit as engine_fit
+from engine.models import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.problems import Problem
-from engine.sampling import DEMO_MODEL, ModelError, ModelShape, model_shape
-from engine.sampling import estimate as engine_estimate
-from engine.sampling import fit as engine_fit
 from jobs import metrics
 from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
