@@ -18,7 +18,7 @@ from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, Block, import_stages, stages
 from jobs.kinds.sampling.spec import SamplingSpec
-from jobs.kinds.sampling.stopping import solved, stops_when_solved
+from jobs.kinds.sampling.stopping import note_first_correct, solved, stops_when_solved
 from jobs.models import Experiment, Shard, next_seq
 
 
@@ -57,7 +57,10 @@ class SamplingKind(Kind):
         if shard.stage == IMPORT:
             return importing.record_parts(shard, rows, seq)
         if shard.stage == GRADE:
-            return store.record_verdicts(shard, rows, seq)
+            new = store.record_verdicts(shard, rows, seq)
+            if stops_when_solved(shard.experiment):
+                note_first_correct(shard.experiment, [row["sample"] for row in rows])
+            return new
         # The export's only row follows its files. They are kept in this transaction at the latest; then the drafts go.
         folder = export_folder(settings.DATA_DIR, shard.experiment.code)
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))

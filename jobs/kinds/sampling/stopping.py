@@ -8,7 +8,12 @@ that is estimated comes from it: n and c of a problem depend on each other here,
 
 from __future__ import annotations
 
-from jobs.kinds.sampling.models import Problem
+from collections.abc import Collection
+
+from django.db.models import Min
+from django.db.models.functions import Coalesce, Least
+
+from jobs.kinds.sampling.models import Problem, Sample, Verdict
 from jobs.kinds.sampling.plan import GRADE, Block
 from jobs.models import Experiment, Shard, ShardStatus
 
@@ -19,6 +24,14 @@ def stops_when_solved(experiment: Experiment) -> bool:
 
 def is_needed(problem: Problem, index: int) -> bool:
     return problem.first_correct is None or index <= problem.first_correct
+
+
+def note_first_correct(experiment: Experiment, samples: Collection[int]) -> None:
+    """After verdicts were given to these samples (primary keys), in the same transaction."""
+    correct = Sample.objects.filter(pk__in=samples, experiment=experiment, verdict=Verdict.CORRECT)
+    for problem, first in correct.order_by().values_list("problem").annotate(first=Min("index")):
+        known = Coalesce("first_correct", first)
+        Problem.objects.filter(pk=problem).update(first_correct=Least(known, first))
 
 
 def solved(shard: Shard) -> list[tuple[int, int | None]]:

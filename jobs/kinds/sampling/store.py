@@ -9,7 +9,6 @@ from engine.problems import Problem as ProblemText
 from jobs.kinds.base import Row
 from jobs.kinds.sampling.models import Problem, Sample, SampleText, Verdict
 from jobs.kinds.sampling.plan import Block
-from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment, Shard
 
 # SQLite takes at most 32,766 parameters a statement and a sample has 15 columns.
@@ -111,16 +110,12 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
         sample.grade_seconds = row["seconds"]
         sample.level = row["level"]
     _upsert(pending, _VERDICT_FIELDS)
-    _count_verdicts(pending, seq, first_correct=stops_when_solved(shard.experiment))
+    _count_verdicts(pending, seq)
     return len(pending)
 
 
-def _count_verdicts(graded: Sequence[Sample], seq: int, *, first_correct: bool) -> None:
+def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:
     """Add the new verdicts to their problems' counters and stamp those problems."""
-    firsts: dict[int, int] = {}
-    for sample in graded if first_correct else ():
-        if sample.verdict == Verdict.CORRECT:
-            firsts[sample.problem_id] = min(sample.index, firsts.get(sample.problem_id, sample.index))
     counts = Counter((sample.problem_id, sample.verdict) for sample in graded)
     problems = list(Problem.objects.filter(pk__in={problem_id for problem_id, _ in counts}))
     for problem in problems:
@@ -129,11 +124,8 @@ def _count_verdicts(graded: Sequence[Sample], seq: int, *, first_correct: bool) 
         problem.c += counts[problem.pk, Verdict.CORRECT]
         problem.errors += counts[problem.pk, Verdict.ERROR] + timeouts
         problem.timeouts += timeouts
-        if (first := firsts.get(problem.pk)) is not None:
-            known = problem.first_correct
-            problem.first_correct = first if known is None else min(first, known)
         problem.seq = seq
-    _upsert(problems, ("n", "c", "errors", "timeouts", "first_correct", "seq"))
+    _upsert(problems, ("n", "c", "errors", "timeouts", "seq"))
 
 
 def _upsert(rows: Sequence[Problem] | Sequence[Sample], fields: Collection[str]) -> None:
