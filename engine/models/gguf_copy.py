@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from engine.sampling.sources import ModelError
+from engine.models.sources import ModelError
 
 
 def dense_copy(path: Path, cache_dir: Path) -> Path:
