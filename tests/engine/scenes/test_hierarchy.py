@@ -10,7 +10,9 @@ from engine.scenes.diffusion.hierarchy import DiffusionConfig, LatentShapes, Sce
 from engine.scenes.diffusion.networks import GridDenoiser, VectorDenoiser
 
 SHAPES = LatentShapes(g=2, poses=2, c=(2, 2, 2), f=(1, 4, 4))
-TINY = DiffusionConfig(g_width=48, g_depth=2, c_widths=(16, 16), f_widths=(16,), map_channels=1, map_side=2, map_width=16)
+TINY = DiffusionConfig(
+    g_width=48, g_depth=2, c_widths=(16, 16), f_widths=(16,), map_channels=1, map_side=2, map_width=16
+)
 
 
 def toy(count: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
