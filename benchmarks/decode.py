@@ -29,8 +29,9 @@ from benchmarks._gpu import (
     step_floor,
 )
 from benchmarks._report import Row, write_report
-from engine.sampling import Engine, Model, Request, SamplingParams
-from engine.sampling.attention import ATTENTION_NAME
+from engine.models import Model
+from engine.models.attention import ATTENTION_NAME
+from engine.sampling import Engine, Request, SamplingParams
 from engine.sampling.paged import PagedRunner
 
 NEW = 128

@@ -59,6 +59,21 @@ def test_large_experiments_have_large_shards() -> None:
     assert shard_samples(200 * 10_000) == LARGEST_SHARD
 
 
+@given(problems, st.lists(samples, min_size=1, max_size=3))
+def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth: list[int]) -> None:
+    plan: list[Block] = []
+    for samples in sorted(growth):
+        longer = [
+            Block.from_payload(shard.payload) for shard in stages(problems, samples, plan, growing=True)[0].shards
+        ]
+        assert longer[: len(plan)] == plan
+        assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
+        plan = longer
+    least = SMALLEST_SHARD // min(problems, 64)
+    for block in plan:
+        assert block.last_sample - block.first_sample <= max(least, block.first_sample)
+
+
 @given(problems, samples)
 def test_every_problem_has_its_first_samples_before_any_has_more(problems: int, samples: int) -> None:
     firsts = [block.first_sample for block in planned(problems, samples)]
