@@ -194,6 +194,18 @@ def test_a_link_without_samples_has_no_pictures(team: Team, client: Client) -> N
         assert ("predictions/" in page) is include and ("images/" in page) is include
 
 
+def test_a_stranger_is_told_no_file_names_and_no_reasons(team: Team, bob: User, as_user: SignIn) -> None:
+    experiment = make_detection(team)
+    TriedImage.objects.create(experiment=experiment, index=0, name="passport.jpg", file="tried/x", seq=5)
+    mine = as_user(bob).get(reverse("experiment-live", args=[experiment.code])).json()["kind"]
+    assert mine["tries"][0]["name"] == "passport.jpg" and "a.png" in mine["data"]["report"][0]
+    token = share(experiment, include_samples=False)
+    for answer in (Client().get(reverse("shared-live", args=[token])), Client().get(reverse("shared", args=[token]))):
+        assert "passport" not in answer.content.decode() and "a.png" not in answer.content.decode()
+    theirs = Client().get(reverse("shared-live", args=[token])).json()["kind"]
+    assert theirs["scores"] == mine["scores"] and theirs["data"]["images"] == mine["data"]["images"]
+
+
 def test_pictures_are_those_of_the_experiment(team: Team, bob: User, charlie: User, as_user: SignIn) -> None:
     experiment, other = make_detection(team), make_detection(team)
     code = experiment.pictures.earliest("pk").code
