@@ -12,7 +12,7 @@ def shared_view(state: dict[str, Any]) -> dict[str, Any]:
     """
     hidden = {"workers": [], "log": [], "failures": [], "artifacts": [], "reason": ""}
     waiting = "Waiting for a worker." if state.get("waiting") else None
-    return state | hidden | {"waiting": waiting, "kind": _of_kind(state["kind"])}
+    return state | hidden | {"waiting": waiting, "kind": _of_kind(state.get("kind", {}))}
 
 
 def _of_kind(part: dict[str, Any]) -> dict[str, Any]:
