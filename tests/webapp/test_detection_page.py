@@ -167,6 +167,19 @@ def test_curves_are_means_over_seeds(team: Team, bob: User, as_user: SignIn) -> 
     assert found["confusion"]["rows"][0]["sum"] == 98
 
 
+def test_another_methods_mean_curve_is_beside(team: Team, bob: User, as_user: SignIn) -> None:
+    experiment, client = make_detection(team), as_user(bob)
+    for seed, precision in enumerate((0.5, 0.7)):
+        score = AngleScore.objects.get(run__experiment=experiment, run__rule="perfect", run__seed=seed, angle=0)
+        score.details["curves75"] = {"ellipse": [precision] * 101, "corner": [precision / 2] * 101}
+        score.save()
+    asked = {"method": "retinanet.largest", "beside": "retinanet.perfect", "iou": "75"}
+    beside = client.get(address(experiment, "curves"), asked).context["curves"]["beside"]
+    assert (beside["title"], beside["precision"]) == ("Perfect, from masks", [0.45] * 101)
+    asked["beside"] = "retinanet.largest"
+    assert client.get(address(experiment, "curves"), asked).context["curves"]["beside"] is None
+
+
 def test_a_confusion_matrix_of_many_classes_shows_the_common_ones() -> None:
     size = 41
     matrix = [[(row if row == column else 0) for column in range(size)] for row in range(size)]
