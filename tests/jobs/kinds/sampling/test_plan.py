@@ -88,7 +88,7 @@ def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth
         assert longer[: len(plan)] == plan
         assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
         plan = longer
-    least = SMALLEST_SHARD // block_shape(problems, samples)[0]
+    least = SMALLEST_SHARD // block_shape(problems, 1)[0]
     for block in plan:
         assert block.last_sample - block.first_sample <= max(least, block.first_sample)
 
