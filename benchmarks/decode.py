@@ -41,7 +41,7 @@ CELLS = {
     "Llama-3-8B": [(1024, 1024, 31_000), (1024, 2048, None), (1024, 16384, 22_000)],
     "Llama-3.2-1B": [(1024, 1024, 140_000), (1024, 2048, None), (1024, 16384, None)],
 }
-PICTURE = [(batch, prefix) for prefix in (1024, 4096, 16256) for batch in (32, 64, 128, 256, 512, 1024)]
+PICTURE = [(batch, prefix) for prefix in (1024, 2048, 4096, 8192, 16256) for batch in (32, 64, 128, 256, 512, 1024)]
 PICTURE_NEW = 32
 GENERATE = (32, 1024, 16)  # samples, prompt, new tokens of the transformers peer
 NOTES = (

@@ -47,6 +47,7 @@ class StagePlan:
     queue: str  # "gpu" or "cpu"
     unit: str  # what is counted: "samples"
     pairwise: bool = False
+    aside: bool = False  # asked for after the end: the experiment stays what it is whatever comes of these shards
     shards: Sequence[ShardPlan] = field(default_factory=tuple)
 
 

@@ -128,6 +128,66 @@ class ProblemSet(Answer):
     bundled: bool
 
 
+class DataSet(Answer):
+    value: str  # for a detection spec's data
+    code: str
+    name: str
+    state: str
+    reason: str
+    counts: dict[str, Any]
+    classes: list[str]
+    has_masks: bool
+    report: dict[str, Any]
+    reader: str | None
+
+
+class Score(Answer):
+    """A run's APs in 0..1 at one test angle in degrees."""
+
+    run: int
+    label: str
+    architecture: str
+    rule: str
+    delta: float | None
+    seed: int
+    angle: float
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+
+
+class Run(Answer):
+    index: int
+    label: str
+    architecture: str
+    rule: str
+    delta: float | None
+    seed: int
+    epochs: int
+    best_epoch: int | None
+    best_ap: float | None
+    stopped: str
+
+
+class LabelQuality(Answer):
+    rule: str
+    angle: float
+    share50: float
+    share75: float
+    mean_iou: float
+    objects: int
+
+
+class TriedPicture(Answer):
+    code: str
+    name: str
+    state: str
+    reason: str
+    size: int
+    angles: list[float]
+    found: dict[str, dict[str, list[list[float]]]]
+
+
 class Worker(Answer):
     name: str
     queue: str

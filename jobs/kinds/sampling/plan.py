@@ -17,7 +17,7 @@ GENERATE, GRADE, EXPORT, IMPORT = "generate", "grade", "export", "import"
 # Small shards show first points soon and spread over many workers; in large ones the engine's batch stays full for
 # longer between its start and end, and more samples share a problem's prompt. What a lost shard had drawn is kept.
 SMALLEST_SHARD, LARGEST_SHARD = 256, 8_192  # samples
-_WANTED_SHARDS = 32
+_WANTED_SHARDS = 16
 # More problems a shard than this would mean fewer samples that share a problem's prompt.
 MAX_PROBLEM_BLOCK = 64
 
@@ -75,7 +75,7 @@ def blocks(problems: int, samples: int, start: int = 0, *, growing: bool = False
 
 def block_shape(problems: int, samples: int) -> tuple[int, int]:
     """(problems, samples of each) of a block, at most: what one call of the engine draws."""
-    height = min(problems, MAX_PROBLEM_BLOCK)
+    height = -(-problems // -(-problems // MAX_PROBLEM_BLOCK))  # 100 problems are two blocks of 50, not 64 and 36
     return height, max(1, shard_samples(problems * samples) // height)
 
 
