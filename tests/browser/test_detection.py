@@ -87,6 +87,10 @@ def test_from_the_form_to_boxes(stack: Stack, team: Team, bob: User, new_context
     expect(page.locator("[data-turned]")).to_have_text("10°")
     expect(page.locator("#tried image").first).to_have_attribute("href", re.compile("@10.jpg"), timeout=60_000)
     expect(page).to_have_url(re.compile("angle=10"))
+    page.reload()
+    expect(page.locator("#tried svg.boxes")).to_have_count(2)
+    page.get_by_role("button", name="As a table").click()
+    expect(page.locator("#tried table caption")).to_contain_text("turned by 10 degrees")
     assert violations(page) == []
 
 
