@@ -90,7 +90,10 @@ def regrade(*, experiment: Experiment, verifier: str) -> None:
         raise Refused("Only a finished experiment can be graded again.")
     seq = next_seq(current.pk)
     _change_spec(current, seq, verifier=verifier)
-    current.kind_object.reopen(current)
+    try:
+        current.kind_object.reopen(current)
+    except SpecError as error:
+        raise Refused(str(error)) from None
     leases.reopen(current.shards.filter(stage_index__gte=stage), seq)
     _queue_again(current, seq, f"Grading again with {verifier}.")
 

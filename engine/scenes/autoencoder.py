@@ -60,7 +60,8 @@ class Views(NamedTuple):
 
     images: Tensor  # [B, N, 3, h, w], in [0, 1]
     depths: Tensor  # [B, N, H, W], in voxels, planar; at the feature maps' size
-    valid: Tensor  # [B, N, H, W], whether a depth is known: sky and what is beyond reach have none
+    valid: Tensor  # [B, N, H, W], whether a depth is known
+    sky: Tensor  # [B, N, H, W], whether the ray meets nothing
     rays: Rays
 
 
@@ -129,13 +130,16 @@ class SceneAutoencoder(nn.Module):
         config = self.config
         field = self.encode(given.images, given.rays)
         seen = self.render(field, asked.rays)
-        known = asked.valid.float()
+        known = (asked.valid & (asked.depths < config.far)).float()
+        certain = known + asked.sky.float()
         depth_error = (seen.depth - asked.depths).abs() / asked.depths.clamp(min=config.near)
         losses = {
             "image": config.image_weight * (seen.image - asked.images).abs().mean(),
             "depth": config.depth_weight * (depth_error.clamp(max=1.0) * known).sum() / known.sum().clamp(min=1),
-            # Where something was seen at a known depth, light must end; where nothing was, it must not.
-            "opacity": config.depth_weight * (seen.accumulation - known).abs().mean(),
+            # Where something was seen at a known depth, light must end; where the sky was, it must not.
+            "opacity": config.depth_weight
+            * ((seen.accumulation - known).abs() * certain).sum()
+            / certain.sum().clamp(min=1),
             "density": config.density_weight * torch.log1p(2 * field[..., 0].square()).mean(),
         }
         if perceptual is not None:

@@ -178,6 +178,10 @@ class ProblemOut(Schema):
     timeouts: int = Field(description="Part of errors.")
     drawn: int = Field(description="Samples there are, graded or not.")
     tokens: int = Field(description="Of all samples drawn.")
+    first_correct: int | None = Field(
+        description="Where problems stop when they are solved: the lowest index of a correct sample. n depends on c "
+        "then, so c / n is biased."
+    )
 
 
 class SampleOut(Schema):
@@ -204,13 +208,15 @@ class SampleListing(Listing[SampleOut]):
 
 class CurveOut(Schema):
     """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem. Unless ?k= asks
-    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k."""
+    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k. Where problems stop when
+    they are solved, it is the share of problems solved within the first k samples."""
 
     k: list[int]
     coverage: list[float] = Field(description="Fractions.")
     lo: list[float] = Field(description="Lower end of the 95% band.")
     hi: list[float] = Field(description="Upper end of the 95% band.")
     complete_to: int = Field(description="The largest k there is.")
+    estimator: str = Field(description="What coverage is estimated by, in words.")
 
 
 class FileOut(Schema):

@@ -77,6 +77,7 @@ class Curve(Answer):
     lo: list[float]
     hi: list[float]
     complete_to: int
+    estimator: str = ""  # in words; older servers do not say
 
     def at(self, k: int) -> float | None:
         """Coverage at ``k``; None where the curve does not reach."""

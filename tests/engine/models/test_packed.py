@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.sampling.packed import PackedLinear, pack_linears
+from engine.models.packed import PackedLinear, pack_linears
 
 
 @pytest.mark.parametrize("rows", [1, 5, 64, 130])

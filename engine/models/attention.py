@@ -1,19 +1,29 @@
-"""Routes a transformers model's attention layers to the tree."""
+"""Routes a transformers model's attention layers to whoever holds the keys and values."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, PretrainedConfig
 
-from engine.sampling.tree import TreeStep
-
 ATTENTION_NAME = "canopy_tree"
 _KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 # These change with the length of the whole batch, so keys stored earlier would be wrong.
 _LENGTH_DEPENDENT_ROPE = {"dynamic", "longrope"}
+
+
+class Step(Protocol):
+    """One forward pass over rows."""
+
+    positions: Tensor  # int64 (rows,): position of each row in its sequence
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, *, scale: float, softcap: float | None, window: int | None
+    ) -> Tensor:
+        """Store the rows' k, v (rows, KV heads, size), then attend q (rows, query heads, size); like q."""
+        ...
 
 
 def _attention(
@@ -26,7 +36,7 @@ def _attention(
     scaling: float | None = None,
     softcap: float | None = None,
     sliding_window: int | None = None,
-    tree_step: TreeStep | None = None,
+    tree_step: Step | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """query (1, heads, rows, size), key and value (1, KV heads, rows, size) -> (1, rows, heads, size)."""
@@ -74,7 +84,7 @@ class TreeModel:
         self._module = module
 
     @torch.inference_mode()
-    def forward(self, tokens: Tensor, step: TreeStep, keep: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, step: Step, keep: Tensor) -> Tensor:
         """tokens int64 (rows,) -> logits (len(keep), vocabulary) of the rows in `keep` (int64)."""
         output = self._module(
             input_ids=tokens[None],

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from engine.sampling.pages import KVPages
-from engine.sampling.parallel import Group
+from engine.models.parallel import Group
 from kernels.fused import gated_activation, rms_norm, rope_append
 
 # Attention of q (rows, heads, size) over one layer's pool: attend(q, keys, values, scale=, softcap=, window=).
@@ -24,6 +23,13 @@ _ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh"]] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_tanh": "gelu_tanh",
 }
+
+
+class Pool(Protocol):
+    """Keys and values of all layers, (layers, ...); each layer's as `kernels.fused.rope_append` stores them."""
+
+    keys: Tensor
+    values: Tensor
 
 
 @dataclass(slots=True)
@@ -129,7 +135,7 @@ class Decoder:
         biases: list[Tensor] = [each.bias for each in projections if each.bias is not None]
         return weight, torch.cat(biases) if biases else None
 
-    def hidden(self, tokens: Tensor, positions: Tensor, slots: Tensor, pool: KVPages, attend: Attend) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, slots: Tensor, pool: Pool, attend: Attend) -> Tensor:
         """tokens int64 (rows,), positions int32, pool slots int64 -> final hidden states (rows, width).
 
         Each layer stores the rows' keys and values in their slots, then calls `attend`.

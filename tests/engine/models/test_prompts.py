@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.sampling import Model, PromptError, render_prompts
+from engine.models import Model, PromptError, render_prompts
 from tests.tiny_model import build_tokenizer
 
 TOKENIZER = build_tokenizer()

@@ -9,7 +9,8 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sampling import ModelShape, estimate, fit
+from engine.cost import estimate, fit
+from engine.models import ModelShape
 from engine.sampling.memory import BATCH_CPU, BATCH_GPU, kv_tokens_in
 
 SHAPE = ModelShape(
@@ -75,5 +76,5 @@ def test_a_batch_by_trying_each(memory: int, problems: int, samples: int, root: 
 
 
 def test_an_estimate_needs_no_torch() -> None:
-    code = "import sys, engine.sampling; engine.sampling.fit; sys.exit('torch' in sys.modules)"
+    code = "import sys, engine.cost; engine.cost.fit; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

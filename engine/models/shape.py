@@ -10,8 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from engine.sampling.gguf_header import read_gguf_header
-from engine.sampling.sources import ModelError, find_model, read_config
+from engine.models.gguf_header import read_gguf_header
+from engine.models.sources import ModelError, find_model, read_config
 
 # Weights and keys/values are held in 16 bits. On a CPU without bf16 instructions it is twice that.
 BYTES_PER_VALUE = 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.models.shape import ModelShape
 from engine.sampling.memory import BATCH_CPU, BATCH_GPU, kv_tokens_in
-from engine.sampling.shape import ModelShape
 
 
 @dataclass(frozen=True, slots=True)

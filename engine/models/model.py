@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
-from engine.sampling.attention import ATTENTION_NAME, check_supported
-from engine.sampling.gguf_copy import dense_copy
-from engine.sampling.packed import pack_linears
-from engine.sampling.parallel import Group
-from engine.sampling.shape import ModelShape, model_shape
-from engine.sampling.sources import ModelError, find_model
+from engine.models.attention import ATTENTION_NAME, check_supported
+from engine.models.gguf_copy import dense_copy
+from engine.models.packed import pack_linears
+from engine.models.parallel import Group
+from engine.models.shape import ModelShape, model_shape
+from engine.models.sources import ModelError, find_model
 
 
 @dataclass(frozen=True, slots=True)
