@@ -240,6 +240,7 @@ class _Run:
                         device=self._device,
                         max_detections=self._config.val_max_detections,
                         loader=self._val_loader,
+                        on_batch=self._show_life,
                     )
                 )
             ap = sum(each.result.overall.ap or 0.0 for each in results) / len(results)
@@ -247,9 +248,14 @@ class _Run:
         best = ap > self._best_ap
         self._best_ap, self._since_best = (ap, 0) if best else (self._best_ap, self._since_best + 1)
         if self._rank == 0:
-            self._save(best)
+            # Told before it is kept: who is killed in between does the epoch again and tells the same once more.
             gates = self._model.gate_rows()
             self._hooks.epoch(EpochStats(self._epoch, self._config.epochs, loss, ap, best, results, gates))
+            self._save(best)
+
+    def _show_life(self, *_: object) -> None:
+        """Between two batches of validation, which reports nothing else. A cancel waits for the epoch's end."""
+        self._hooks.cancelled()
 
     def _save(self, best: bool) -> None:
         if best:
