@@ -53,16 +53,16 @@ def collect_map(game: Game, game_map: GameMap, recipe: Recipe, out: IO[bytes]) -
 
 def _anchors(game: Game, places: Floats, things: Floats, recipe: Recipe, rng: np.random.Generator) -> Iterator[Floats]:
     """Places in random order, those far from the earlier ones first: scenes that overlap little teach more."""
-    order = places[rng.permutation(len(places))]
+    left = places[rng.permutation(len(places))]
     spacing = min(recipe.box[:2]) / 2
-    while len(order) and spacing > _GRID:
-        kept: list[Floats] = []
-        for place in order:
-            if all(np.linalg.norm(place - other) >= spacing for other in kept):
-                kept.append(place)
-                if _is_near(game, place, things, recipe.near_things):
-                    yield place
-        order = np.array([place for place in order if not any((place == other).all() for other in kept)])
+    while len(left) and spacing > _GRID:
+        far = left
+        while len(far):
+            place = far[0]
+            far = far[np.linalg.norm(far - place, axis=1) >= spacing]
+            left = left[(left != place).any(1)]
+            if _is_near(game, place, things, recipe.near_things):
+                yield place
         spacing /= 2
 
 
