@@ -1,0 +1,32 @@
+"""Scenes on disk: GSN's layout and transforms.json read and checked, Freedoom's maps collected, views as tensors.
+
+collect_dataset(Path("doom"), campaign_maps(), Recipe(scenes=30), processes=2)
+train, test = load_scenes(Path("doom")).train_test()
+views = read_views(train[0], layout_of(train[0], (32, 128, 128)), range(40), size=128, stride=4)
+"""
+
+from engine.scenes.data.doom import collect_dataset
+from engine.scenes.data.estimate import MemoryEstimate, estimate_memory
+from engine.scenes.data.gsn import read_plan
+from engine.scenes.data.load import Loaded, load_scenes, split
+from engine.scenes.data.types import Picture, Plan, Problem, Report, Scene, SceneDataError
+from engine.scenes.data.views import Posed, layout_of, read_views
+
+__all__ = [
+    "Loaded",
+    "MemoryEstimate",
+    "Picture",
+    "Plan",
+    "Posed",
+    "Problem",
+    "Report",
+    "Scene",
+    "SceneDataError",
+    "collect_dataset",
+    "estimate_memory",
+    "layout_of",
+    "load_scenes",
+    "read_plan",
+    "read_views",
+    "split",
+]
