@@ -81,15 +81,22 @@ def _shots(
     distances = np.linalg.norm(places - anchor, axis=1)
     around = places[(distances >= recipe.reach[0]) & (distances <= recipe.reach[1])]
     around = around[rng.permutation(len(around))]
-    around = around[game.world.sees(anchor, around)][: _ROUNDS * recipe.stands]
+    around = around[game.world.sees(anchor, around)]
     shots: list[tuple[int, Shot]] = []
+    stood: list[Floats] = []
+    tried = 0
     for place in np.concatenate([anchor[None], around]):
+        if any(np.linalg.norm(place - other) < recipe.reach[0] / 2 for other in stood):
+            continue  # views from nearly one place teach nothing about depth
         taken = _look_around(game, int(place[0]), int(place[1]), recipe.headings, float(rng.uniform(0, 360)))
-        if not taken and place is anchor:
-            return []
+        if taken:
+            stood.append(place)
         shots += [(len(shots) // recipe.headings, shot) for shot in taken]
         if len(shots) == recipe.views:
             return shots
+        tried += 1
+        if not stood or tried > _ROUNDS * recipe.stands:
+            break  # the anchor itself is no place to stand, or too few others are
     return []
 
 

@@ -34,6 +34,15 @@ def test_it_collects_what_the_recipe_asks_for(scenes: list[DoomScene]) -> None:
         assert 128 <= np.linalg.norm(stands[1] - stands[0]) <= 256
 
 
+def test_stands_are_apart_and_see_the_anchor() -> None:
+    pytest.importorskip("vizdoom")
+    for scene in collect_scenes([MAP01], Recipe(scenes=3, stands=5, headings=1, width=160, height=120)):
+        places = np.array([frame.camera_to_world[:2, 3] for frame in scene.frames])
+        apart = np.linalg.norm(places[:, None] - places, axis=2)[np.triu_indices(5, 1)]
+        assert apart.min() >= 64
+        assert (np.linalg.norm(places[1:] - places[0], axis=1) <= 256).all()
+
+
 def test_headings_are_spread_evenly(scenes: list[DoomScene]) -> None:
     for scene in scenes:
         forward = np.array([frame.camera_to_world[:2, 2] for frame in scene.frames[:8]])
