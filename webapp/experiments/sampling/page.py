@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
 from jobs.kinds.sampling.spec import MAX_SAMPLES
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
@@ -19,7 +20,8 @@ from webapp.experiments.sampling.highlight import split_at_answer
 
 
 class SamplingPage(KindPage):
-    tabs = (Tab("samples", "Samples", has_samples=True), Tab("analysis", "Analysis"))
+    tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
+    actions = frozenset({"more", "regrade"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
@@ -49,6 +51,7 @@ class SamplingPage(KindPage):
         common = {
             "imported": page.experiment.spec.get("imported"),
             "planned": planned,
+            "stops": stops_when_solved(page.experiment),
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),

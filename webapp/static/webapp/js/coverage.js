@@ -1,9 +1,9 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
-import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { figureButtons, savePlot } from "./figures.js";
 import { count, percent, span } from "./format.js";
-import { waitText } from "./live.js";
+import { drawWait, queueText } from "./live.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
 const BAND = 0.18;
@@ -16,6 +16,7 @@ export function mountCoverage(panel) {
   let state = null;
   let asTable = false;
   let drawn = "";
+  const foot = bound("coverage-foot").textContent;
   let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
@@ -37,8 +38,9 @@ export function mountCoverage(panel) {
     setHidden(figure, !ready || asTable);
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
+    setText(bound("coverage-foot"), `${foot}${takenText(kind.kpis.first_success)}`);
     setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
-    if (!ready) { drawWait(wait, next); return; }
+    if (!ready) { drawWait(wait, next, waitText(next)); return; }
     const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable]);
     if (drawn === signature) return;
     drawn = signature;
@@ -67,18 +69,12 @@ export function mountCoverage(panel) {
 
 const sizeOf = (target) => `${target.clientWidth}x${target.clientHeight}`;
 
-function drawWait(wait, state) {
-  const [title, why] = waitText(state);
-  const text = `${title}\n${why}`;
-  if (wait.dataset.text === text) return;
-  wait.dataset.text = text;
-  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
-}
-
-function priorityButton(state) {
-  if (state.status !== "queued" || !document.getElementById("priority")) return null;
-  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
+function waitText(state) {
+  if (state.status === "queued") return queueText(state);
+  const isImport = state.stages[0]?.name === "import";
+  if (isImport && state.status === "running") return ["Reading the file", "It is checked to its end before its first sample is stored."];
+  if (state.status === "running") return ["No graded samples yet", "The first answers show up a few seconds after the model is loaded."];
+  return ["Nothing was graded", "There is no sample to draw a curve from."];
 }
 
 function colours(scope, slot) {
@@ -144,8 +140,16 @@ function subtitle(state) {
   const kind = state.kind;
   const complete = kind.curve.complete_to;
   const problems = `${count(kind.total_problems)} problems`;
-  return complete >= kind.samples ? `${problems}, ${count(kind.samples)} samples each`
+  const each = kind.stops ? `up to ${count(kind.samples)} samples each, until one is correct` : `${count(kind.samples)} samples each`;
+  return complete >= kind.samples ? `${problems}, ${each}`
     : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
+}
+
+/** Of experiments that stop problems when they are solved. */
+function takenText(found) {
+  if (!found) return "";
+  const band = found.lo === null ? "" : ` (95% band ${found.lo.toFixed(1)} to ${found.hi.toFixed(1)})`;
+  return ` A problem takes ${found.mean.toFixed(1)} samples on average${band} until the first correct one or the end.`;
 }
 
 function sentence(kind) {
