@@ -11,32 +11,24 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from engine.scenes.cameras import Cameras
 from engine.scenes.data.types import MASK_SKY, MASK_THING, MASK_VALID, Scene, SceneDataError
-from engine.scenes.data.views import layout_of, read_views
+from engine.scenes.data.views import MAP_CHANNELS, layout_of, map_of, read_views
+from engine.scenes.layout import Layout
+from engine.scenes.stages import SceneTensors
+from engine.scenes.trajectory import trajectory_of
 
-_ARRAYS = {"images": np.uint8, "depths": np.float16, "masks": np.uint8, "intrinsics": np.float64, "poses": np.float64}
+_OF_VIEWS = {"images": np.uint8, "depths": np.float16, "masks": np.uint8, "intrinsics": np.float64, "poses": np.float64}
+_ARRAYS = {**_OF_VIEWS, "maps": np.float16}  # maps are of scenes
 _THREADS = 4  # decoding lets go of the interpreter
-
-
-class Batch(NamedTuple):
-    """N views of each of B scenes, on the device and in the units of the model."""
-
-    images: Tensor  # (B, N, 3, S, S) fp32 in [0, 1]
-    depths: Tensor  # (B, N, s, s) fp32, planar, in voxels; 0 where unknown
-    valid: Tensor  # (B, N, s, s) bool
-    sky: Tensor  # (B, N, s, s) bool
-    things: Tensor  # (B, N, s, s) bool
-    origins: Tensor  # (B, N, s, s, 3) fp32 (x, y, z), in voxels
-    directions: Tensor  # (B, N, s, s, 3) fp32, in voxels, for depth 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,47 +57,49 @@ class PackedScenes:
     voxels: tuple[float, ...]
     held_out: tuple[tuple[int, ...], ...]
     starts: tuple[int, ...]
+    has_maps: bool
     arrays: dict[str, npt.NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def views(self, scene: int) -> tuple[list[int], list[int]]:
-        """(for training, held out): numbers of the scene's views."""
-        aside = set(self.held_out[scene])
-        count = self.starts[scene + 1] - self.starts[scene]
-        return [each for each in range(count) if each not in aside], sorted(aside)
+    def tensors(self, cameras: int) -> SceneTensors:
+        """All scenes for the training stages; trajectories are of so many cameras.
 
-    def draw(self, generator: np.random.Generator, scenes: int, views: int) -> tuple[list[int], list[list[int]]]:
-        """Random scenes, and for each so many of its training views, without repetition as far as there are enough."""
-        chosen = generator.choice(len(self), scenes, replace=scenes > len(self)).tolist()
-        lists = []
-        for scene in chosen:
-            train, _ = self.views(scene)
-            lists.append(generator.choice(train, views, replace=views > len(train)).tolist())
-        return chosen, lists
-
-    def batch(self, scenes: Sequence[int], views: Sequence[Sequence[int]], device: str | torch.device = "cpu") -> Batch:
-        """The views `views[b]` of scene `scenes[b]`; each scene the same number."""
-        rows = [self.starts[scene] + view for scene, each in zip(scenes, views, strict=True) for view in each]
-        per_scene = len(rows) // max(1, len(scenes))
-
-        def grouped(part: Tensor) -> Tensor:
-            return part.reshape(len(scenes), per_scene, *part.shape[1:])
-
-        part = {name: torch.from_numpy(array[rows]).to(device) for name, array in self.arrays.items()}
-        size, cells = self.settings.size, self.settings.cells
-        origins, directions = Cameras(part["intrinsics"], part["poses"], size, size).rays(cells, cells)
-        masks = grouped(part["masks"])
-        return Batch(
-            images=grouped(part["images"]).float() / 255,
-            depths=grouped(part["depths"]).float(),
-            valid=masks & MASK_VALID > 0,
-            sky=masks & MASK_SKY > 0,
-            things=masks & MASK_THING > 0,
-            origins=grouped(origins).float(),
-            directions=grouped(directions).float(),
+        Stages want as many views of each scene: where scenes differ, the views of all are thinned out evenly to the
+        number of the poorest, apart for those held out, which come last. Things that turn to the camera count as
+        pictures and not as depth.
+        """
+        counts = [stop - start for start, stop in pairwise(self.starts)]
+        aside = min(len(each) for each in self.held_out)
+        shown = min(count - len(each) for count, each in zip(counts, self.held_out, strict=True))
+        rows = np.array([self._rows(number, shown, aside) for number in range(len(self))])
+        part = {name: torch.from_numpy(self.arrays[name][rows]) for name in _OF_VIEWS}
+        cells, size = self.settings.cells, self.settings.size
+        flat = Cameras(part["intrinsics"].flatten(0, 1), part["poses"].flatten(0, 1), size, size)
+        directions = torch.cat(
+            [flat[slice(n, n + 256)].rays(cells, cells)[1].float() for n in range(0, len(flat), 256)]
         )
+        origins, forward = (each.float().reshape(*rows.shape, 3) for each in (flat.centres, flat.forward))
+        masks = part["masks"]
+        maps = torch.from_numpy(np.array(self.arrays["maps"])).float()
+        return SceneTensors(
+            images=part["images"],
+            depths=part["depths"].float(),
+            valid=(masks & MASK_VALID > 0) & (masks & MASK_THING == 0),
+            sky=masks & MASK_SKY > 0,
+            origins=origins,
+            directions=directions.reshape(*rows.shape, cells, cells, 3),
+            trajectories=trajectory_of(origins, forward, self.settings.grid, cameras),
+            maps=maps if self.has_maps else None,
+            held_out=tuple(range(shown, shown + aside)),
+        )
+
+    def _rows(self, scene: int, shown: int, aside: int) -> list[int]:
+        held = sorted(self.held_out[scene])
+        views = [each for each in range(self.starts[scene + 1] - self.starts[scene]) if each not in set(held)]
+        thinned = [views[n * len(views) // shown] for n in range(shown)]
+        return [self.starts[scene] + each for each in (*thinned, *(held[n * len(held) // aside] for n in range(aside)))]
 
     @classmethod
     def open(cls, folder: Path) -> PackedScenes:
@@ -123,6 +117,7 @@ class PackedScenes:
             tuple(stored["voxels"]),
             tuple(tuple(each) for each in stored["held_out"]),
             tuple(stored["starts"]),
+            stored["has_maps"],
             arrays,
         )
 
@@ -151,11 +146,18 @@ def pack_scenes(
     }
     arrays = {
         name: np.lib.format.open_memmap(partial / f"{name}.npy", "w+", dtype, (starts[-1], *shapes[name]))
-        for name, dtype in _ARRAYS.items()
+        for name, dtype in _OF_VIEWS.items()
     }
+    maps = np.lib.format.open_memmap(
+        partial / "maps.npy", "w+", np.float16, (len(scenes), MAP_CHANNELS, *settings.grid[1:])
+    )
 
     def write(number: int) -> float:
-        return _write(scenes[number], settings, arrays, slice(starts[number], starts[number + 1]))
+        scene = scenes[number]
+        layout = layout_of(scene, settings.grid)
+        _write(scene, layout, settings, arrays, slice(starts[number], starts[number + 1]))
+        maps[number] = map_of(scene, layout)
+        return layout.voxel
 
     with ThreadPoolExecutor(_THREADS) as pool:
         voxels = []
@@ -163,7 +165,7 @@ def pack_scenes(
             voxels.append(voxel)
             if progress is not None:
                 progress(done)
-    for array in arrays.values():
+    for array in (*arrays.values(), maps):
         array.flush()
     index = {
         "settings": asdict(settings),
@@ -172,6 +174,7 @@ def pack_scenes(
         "voxels": voxels,
         "held_out": [scene.held_out for scene in scenes],
         "starts": starts,
+        "has_maps": all(scene.plan for scene in scenes),
     }
     (partial / "index.json").write_text(json.dumps(index))
     shutil.rmtree(folder, ignore_errors=True)
@@ -179,8 +182,9 @@ def pack_scenes(
     return PackedScenes.open(folder)
 
 
-def _write(scene: Scene, settings: PackSettings, arrays: Mapping[str, npt.NDArray[Any]], rows: slice) -> float:
-    layout = layout_of(scene, settings.grid)
+def _write(
+    scene: Scene, layout: Layout, settings: PackSettings, arrays: Mapping[str, npt.NDArray[Any]], rows: slice
+) -> None:
     views = read_views(scene, layout, range(len(scene)), size=settings.size, stride=settings.stride)
     masks = views.valid * MASK_VALID + views.sky * MASK_SKY + views.things * MASK_THING
     squared = scene.cameras.squared(settings.size)
@@ -191,4 +195,3 @@ def _write(scene: Scene, settings: PackSettings, arrays: Mapping[str, npt.NDArra
     arrays["masks"][rows] = masks.numpy()
     arrays["intrinsics"][rows] = squared.intrinsics.numpy()
     arrays["poses"][rows] = poses.numpy()
-    return layout.voxel

@@ -14,10 +14,13 @@ from torch import Tensor
 
 from engine.detection.data.images import ImageError
 from engine.scenes.data.build import inside
+from engine.scenes.data.gsn import read_plan
 from engine.scenes.data.types import MASK_SKY, MASK_THING, MASK_VALID, Scene, SceneDataError
 from engine.scenes.layout import Layout, fit_layout
 
 _DEPTH_FORMATS = ("PNG", "TIFF")
+MAP_CHANNELS = 4  # inside, wall, floor, ceiling: see `map_of`
+_MAP_SAMPLES = 4
 _POINT_GRID = 32  # cells each way of a depth map that say where a scene lies
 
 
@@ -71,6 +74,38 @@ def read_views(scene: Scene, layout: Layout, which: Sequence[int], *, size: int,
         origins.float(),
         directions.float(),
     )
+
+
+def map_of(scene: Scene, layout: Layout) -> npt.NDArray[np.float32]:
+    """The scene from above in the columns of its grid, (MAP_CHANNELS, Y, X): share that is inside, share of walls, and
+    heights of floor and ceiling as shares of the box in [-1, 1]. Zero outside, and where the scene has no map."""
+    _, rows, columns = layout.grid
+    if scene.plan is None or scene.box is None:
+        return np.zeros((MAP_CHANNELS, rows, columns), np.float32)
+    plan = read_plan(inside(scene.folder, scene.plan))
+    (left, south, _), (width, length, _) = scene.box
+    parts = _MAP_SAMPLES  # of a column each way: walls are thinner than a coarse voxel
+
+    def at(count: int, start: float, box_start: float, box_size: float, cells: int) -> npt.NDArray[np.int64]:
+        world = start + (np.arange(count * parts) + 0.5) / parts * layout.voxel
+        return np.floor((world - box_start) / box_size * cells).astype(np.int64)
+
+    j = at(rows, layout.origin[1], south, length, plan.floor.shape[0])
+    i = at(columns, layout.origin[0], left, width, plan.floor.shape[1])
+    covered = np.ix_((j >= 0) & (j < plan.floor.shape[0]), (i >= 0) & (i < plan.floor.shape[1]))
+    place = np.ix_(j.clip(0, plan.floor.shape[0] - 1), i.clip(0, plan.floor.shape[1] - 1))
+    is_inside = np.zeros((len(j), len(i)), bool)
+    is_inside[covered] = ~np.isnan(plan.floor[place][covered])
+
+    def share(height: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        scaled = (height[place] - layout.origin[2]) / layout.size[2] * 2 - 1
+        return np.where(is_inside, np.nan_to_num(scaled).clip(-1, 1), 0).astype(np.float32)
+
+    fine = np.stack([is_inside, plan.wall[place] & is_inside, share(plan.floor), share(plan.ceiling)]).astype(
+        np.float32
+    )
+    coarse: npt.NDArray[np.float32] = fine.reshape(MAP_CHANNELS, rows, parts, columns, parts).mean((2, 4))
+    return coarse
 
 
 def _image(scene: Scene, number: int, size: int) -> npt.NDArray[np.uint8]:

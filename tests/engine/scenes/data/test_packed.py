@@ -15,6 +15,8 @@ from engine.scenes.data import (
     pack_scenes,
     read_views,
 )
+from engine.scenes.data.gsn import write_plan
+from engine.scenes.data.types import Plan
 from tests.engine.scenes.data.folders import write_gsn
 
 BOX = {"origin": [-8.0, 0.0, -4.0], "size": [32.0, 32.0, 16.0]}
@@ -28,36 +30,50 @@ def packed(tmp_path: Path) -> PackedScenes:
     return pack_scenes(load_scenes(tmp_path / "in").scenes, SETTINGS, tmp_path / "packed")
 
 
-def test_a_batch_is_what_the_files_hold(packed: PackedScenes, tmp_path: Path) -> None:
+def test_the_tensors_are_what_the_files_hold(packed: PackedScenes, tmp_path: Path) -> None:
+    """Scenes of 4 views, one held out, and 7: three of each, without any that is held out in one of them only."""
     scenes = load_scenes(tmp_path / "in").scenes
-    batch = packed.batch([1, 0], [[6, 2], [0, 3]])
-    assert batch.images.shape == (2, 2, 3, 24, 24) and batch.origins.shape == (2, 2, 6, 6, 3)
-    for b, (scene, which) in enumerate(((scenes[1], [6, 2]), (scenes[0], [0, 3]))):
-        views = read_views(scene, layout_of(scene, SETTINGS.grid), which, size=24, stride=4)
-        assert torch.equal(batch.images[b], views.images.float() / 255)
-        assert torch.allclose(batch.depths[b], views.depths, rtol=1e-3) and torch.equal(batch.valid[b], views.valid)
-        assert torch.allclose(batch.origins[b], views.origins) and torch.allclose(batch.directions[b], views.directions)
-    assert not batch.sky.any() and not batch.things.any()
+    tensors = packed.tensors(cameras=2)
+    assert tensors.images.shape == (2, 3, 3, 24, 24) and tensors.directions.shape == (2, 3, 6, 6, 3)
+    assert tensors.held_out == () and tensors.maps is None and tensors.trajectories.shape == (2, 12)
+    for number, which in enumerate(([0, 2, 3], [0, 2, 4])):
+        views = read_views(scenes[number], layout_of(scenes[number], SETTINGS.grid), which, size=24, stride=4)
+        assert torch.equal(tensors.images[number], views.images) and torch.equal(tensors.valid[number], views.valid)
+        assert torch.allclose(tensors.depths[number], views.depths, rtol=1e-3)
+        assert torch.allclose(tensors.directions[number], views.directions)
+        assert torch.allclose(tensors.origins[number], views.origins[:, 0, 0])
 
 
-def test_held_out_views_are_never_drawn(packed: PackedScenes) -> None:
-    assert packed.views(0) == ([0, 2, 3], [1]) and packed.views(1) == (list(range(7)), [])
-    generator = np.random.default_rng(0)
-    for _ in range(20):
-        scenes, views = packed.draw(generator, scenes=2, views=3)
-        assert sorted(scenes) == [0, 1] and all(len(set(each)) == 3 for each in views)
-        assert 1 not in views[scenes.index(0)]
-    scenes, views = packed.draw(generator, scenes=5, views=9)  # more than there are
-    assert len(scenes) == 5 and all(len(each) == 9 for each in views)
-    again = np.random.default_rng(3), np.random.default_rng(3)
-    assert packed.draw(again[0], 2, 3) == packed.draw(again[1], 2, 3)
+def test_held_out_views_come_last(tmp_path: Path) -> None:
+    write_gsn(tmp_path / "in" / "a", count=5, box=BOX, held_out=[0, 3])
+    tensors = pack_scenes(load_scenes(tmp_path / "in").scenes, SETTINGS, tmp_path / "packed").tensors(cameras=1)
+    assert tensors.held_out == (3, 4)
+    x = tensors.origins[0, :, 0] * 2 - 8  # in the world, cameras stand half a unit apart
+    assert x.tolist() == pytest.approx([0.5, 1.0, 2.0, 0.0, 1.5])
+
+
+def test_maps_lie_on_the_grid(tmp_path: Path) -> None:
+    """A plan of 8 x 8 cells on a grid of 4 x 4 columns; the south-west quarter is outside."""
+    folder = write_gsn(tmp_path / "in" / "a", box={"origin": [-8.0, 0.0, -4.0], "size": [16.0, 16.0, 8.0]})
+    floor = np.full((8, 8), -4.0, np.float32)
+    floor[:4, :4], floor[6:, 6:] = np.nan, 0.0
+    wall = np.zeros((8, 8), bool)
+    wall[:, 5] = True
+    write_plan(folder, Plan(floor, np.where(np.isnan(floor), np.nan, 4).astype(np.float32), wall, wall * 0, ()))
+    settings = PackSettings(grid=(2, 4, 4), size=24, stride=4)
+    maps = pack_scenes(load_scenes(tmp_path / "in").scenes, settings, tmp_path / "packed").tensors(cameras=1).maps
+    assert maps is not None and maps.shape == (1, 4, 4, 4)
+    is_inside, is_wall, low, high = maps[0]
+    assert not maps[0, :, :2, :2].any() and is_inside.sum() == 12
+    assert (is_wall[:, 2] == 0.5).all() and is_wall.sum() == 2
+    assert low[3, 3] == 0 and low[3, 0] == -1 and high[3, 0] == 1
 
 
 def test_it_opens_again(packed: PackedScenes, tmp_path: Path) -> None:
     again = PackedScenes.open(tmp_path / "packed")
     assert again.names == ("a", "b") and again.groups == ("m", "") and again.voxels == (2.0, 2.0)
     assert again.settings == SETTINGS and again.starts == (0, 4, 11)
-    assert torch.equal(again.batch([0], [[0]]).images, packed.batch([0], [[0]]).images)
+    assert torch.equal(again.tensors(1).images, packed.tensors(1).images)
 
 
 def test_what_was_not_finished_is_not_there(packed: PackedScenes, tmp_path: Path) -> None:
