@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from engine.scenes.data.types import MASK_SKY, MASK_THING, MASK_VALID, Plan, Sce
 
 RECIPE = "recipe.json"
 _DONE = "done"  # suffix of the mark that a map is complete
+_THREADS = 4  # packing lets go of the interpreter
 HELD_OUT_EVERY = 5  # of 40 views 8 are never encoded
 
 
@@ -75,8 +77,8 @@ def write_scene(folder: Path, scene: DoomScene, recipe: Recipe) -> None:
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for number, frame in enumerate(scene.frames):
-        _write_frame(partial, number, frame)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(lambda numbered: _write_frame(partial, *numbered), enumerate(scene.frames)))
     cameras = Cameras(
         torch.from_numpy(np.stack([frame.intrinsics for frame in scene.frames])),
         torch.from_numpy(np.stack([frame.camera_to_world for frame in scene.frames])),

@@ -147,9 +147,12 @@ def _depth(stored: Any, views: list[FoundView]) -> tuple[float, float]:
 def indexed_colours(rgb: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None:
     """(indices (H, W), palette (P, 3)) of a picture with at most 256 colours, or None. An old game has no more, and a
     picture of indices takes a third of the space."""
-    codes = rgb.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    colours, indices = np.unique(codes, return_inverse=True)
+    wide = rgb.astype(np.uint32)
+    codes = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    colours = np.sort(np.unique(codes, sorted=False))
     if len(colours) > 256:
         return None
+    place = np.empty(2**24, np.uint8)  # touched at these colours only, so it costs no memory
+    place[colours] = np.arange(len(colours))
     palette = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.uint8)
-    return indices.reshape(rgb.shape[:2]).astype(np.uint8), palette
+    return place[codes], palette
