@@ -1,8 +1,11 @@
-"""Scenes on disk: GSN's layout and transforms.json read and checked, Freedoom's maps collected, views as tensors.
+"""Scenes on disk: GSN's layout and transforms.json read and checked, Freedoom's maps collected, tensors to train on.
 
-collect_dataset(Path("doom"), campaign_maps(), Recipe(scenes=30), processes=2)
-train, test = load_scenes(Path("doom")).train_test()
-views = read_views(train[0], layout_of(train[0], (32, 128, 128)), range(40), size=128, stride=4)
+    collect_dataset(Path("doom"), campaign_maps(), Recipe(scenes=30), processes=2)
+    train, test = load_scenes(Path("doom")).train_test()
+    packed = pack_scenes(train, PackSettings(grid=(32, 128, 128), size=128, stride=4), Path("packed"))
+    scenes = packed.tensors(cameras=8).to("cuda")
+
+See docs/scenes.md.
 """
 
 from engine.scenes.data.doom import collect_dataset

@@ -9,8 +9,19 @@ import torch
 from PIL import Image
 
 from engine.doom import DoomScene, GameMap, Recipe, collect_scenes
-from engine.scenes.data import SceneDataError, collect_dataset, layout_of, load_scenes, read_plan, read_views
+from engine.scenes.autoencoder import SceneAutoencoder, SceneConfig
+from engine.scenes.data import (
+    PackSettings,
+    SceneDataError,
+    collect_dataset,
+    layout_of,
+    load_scenes,
+    pack_scenes,
+    read_plan,
+    read_views,
+)
 from engine.scenes.data.gsn import indexed_colours
+from engine.scenes.stages import AutoencoderStage
 
 MAPS = [GameMap("freedoom2", "MAP01"), GameMap("freedoom2", "MAP31")]
 RECIPE = Recipe(scenes=2, stands=2, headings=5, width=160, height=120)
@@ -59,6 +70,37 @@ def test_views_agree_with_the_plan(folder: Path) -> None:
         for di in (-1, 0, 1):
             fits |= (z >= floor[j + dj, i + di] - 1.5) & (z <= ceiling[j + dj, i + di] + 1.5)
     assert fits.float().mean() > 0.98
+
+
+def test_the_stages_train_on_it(folder: Path, tmp_path: Path) -> None:
+    """Twenty steps on real scenes, and what is rendered of views that were never encoded comes nearer."""
+    train, _ = load_scenes(folder).train_test()
+    scenes = pack_scenes(train, PackSettings(grid=(8, 32, 32), size=32, stride=4), tmp_path / "packed").tensors(
+        cameras=4
+    )
+    assert len(scenes) == 2 and scenes.held_out == (8, 9) and scenes.maps is not None
+    assert scenes.trajectories.abs().max() <= 1
+    torch.manual_seed(0)
+    config = SceneConfig(grid=(8, 32, 32), channels=4, bins=24, near=0.5, far=32, samples=32, width=16)
+    model = SceneAutoencoder(config)
+    stage = AutoencoderStage(model, scenes, given=4, asked=2)
+    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+
+    def error() -> float:
+        views = scenes.views(torch.tensor([0, 1]), torch.tensor([[0, 2, 5, 7]] * 2))
+        aside = scenes.views(torch.tensor([0, 1]), torch.tensor([[8, 9]] * 2))
+        with torch.no_grad():
+            return float(
+                (model.render(model.encode(views.images, views.rays), aside.rays).image - aside.images).abs().mean()
+            )
+
+    before = error()
+    for step in range(20):
+        losses = stage.losses(torch.Generator().manual_seed(step))
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+    assert error() < 0.7 * before
 
 
 def test_a_second_call_plays_only_what_is_missing(folder: Path) -> None:
