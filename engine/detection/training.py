@@ -144,7 +144,7 @@ class NonFiniteLoss(RuntimeError):
             f"step {step}: {bad or 'the gradient is not finite'}. Images: {', '.join(names)}. The batch is kept in "
             f"{path.name}. Try a lower learning rate or precision fp32."
         )
-        self.step, self.names, self.losses, self.path = step, names, losses, path
+        self.step, self.names, self.path = step, names, path
 
 
 def train(

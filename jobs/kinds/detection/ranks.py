@@ -23,6 +23,7 @@ import torch.multiprocessing
 
 from engine.detection import EpochStats, ModelConfig, NonFiniteLoss, StepStats, TrainConfig, TrainResult, train
 from engine.detection.data import Dataset
+from jobs.kinds.detection.memory import peak_memory
 
 if TYPE_CHECKING:
     from jobs.kinds.detection.train import RunHooks
@@ -79,12 +80,22 @@ def _follow(started: list[Any], messages: Any, stop: Any, hooks: RunHooks) -> Tr
                 hooks.step(value)
             case "epoch":
                 hooks.epoch(value)
+            case "memory":
+                hooks.memory = value
             case "result":
                 return value  # type: ignore[no-any-return]
             case "not finite":
-                raise NonFiniteLoss(*value)
+                raise _NotFinite(*value)
             case _:
                 raise value
+
+
+class _NotFinite(NonFiniteLoss):
+    """What another process raised, in its words."""
+
+    def __init__(self, message: str, path: Path) -> None:
+        RuntimeError.__init__(self, message)
+        self.path = path
 
 
 class _Speaker:
@@ -97,6 +108,7 @@ class _Speaker:
         self._messages.put(("step", stats))
 
     def epoch(self, stats: EpochStats) -> None:
+        self._messages.put(("memory", peak_memory()))
         self._messages.put(("epoch", stats))
 
     def cancelled(self) -> bool:
@@ -130,7 +142,7 @@ def _rank(
         if rank == 0:
             messages.put(("result", result))
     except NonFiniteLoss as error:
-        messages.put(("not finite", (error.step, error.names, error.losses, error.path)))
+        messages.put(("not finite", (str(error), error.path)))
     except Exception as error:
         traceback.print_exc()
         sys.stderr.flush()

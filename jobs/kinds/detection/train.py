@@ -22,6 +22,7 @@ from engine.detection.data import Dataset, DatasetError
 from engine.detection.training import BEST, CHECKPOINT
 from jobs.kinds.detection.data import open_data
 from jobs.kinds.detection.errors import Hopeless
+from jobs.kinds.detection.memory import peak_memory
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -128,6 +129,7 @@ class RunHooks:
         self._sums: dict[str, float] = {}
         self._steps: list[list[float]] = []
         self._last: StepStats | None = None
+        self.memory = peak_memory() if processes == 1 else None  # told by the processes otherwise
 
     def repeat(self, epochs: int) -> None:
         """Report the epochs that earlier attempts finished."""
@@ -171,11 +173,15 @@ class RunHooks:
     def epoch(self, stats: EpochStats) -> None:
         assert self._last is not None, "an epoch has at least one step"
         steps = max(1, len(self._steps))
+        if self._processes == 1:
+            self.memory = peak_memory()
         values = {
             "loss": round(stats.loss, 5),
             "losses": _rounded({name: total / steps for name, total in self._sums.items()}),
             "images_per_second": round(self._last.images_per_second * self._processes, 2),
             "learning_rate": self._last.learning_rate,
+            "memory": self.memory,
+            "batch": self._job["train"]["batch_size"] // self._processes,
             **_mean_ap(stats),
             "best": stats.best,
             "gates": {name: [list(asdict(row).values()) for row in rows] for name, rows in stats.gates.items()},

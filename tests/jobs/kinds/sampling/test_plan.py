@@ -5,7 +5,15 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.kinds.sampling.plan import LARGEST_SHARD, SMALLEST_SHARD, Block, blocks, shard_samples, stages
+from jobs.kinds.sampling.plan import (
+    LARGEST_SHARD,
+    SMALLEST_SHARD,
+    Block,
+    block_shape,
+    blocks,
+    shard_samples,
+    stages,
+)
 
 problems = st.integers(1, 200)
 samples = st.integers(1, 120)
@@ -69,7 +77,7 @@ def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth
         assert longer[: len(plan)] == plan
         assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
         plan = longer
-    least = SMALLEST_SHARD // min(problems, 64)
+    least = SMALLEST_SHARD // block_shape(problems, 1)[0]
     for block in plan:
         assert block.last_sample - block.first_sample <= max(least, block.first_sample)
 

@@ -58,7 +58,8 @@ function sentence(lines, name, paper) {
   drops.sort((a, b) => a.drop - b.drop);
   const [least, most] = [drops[0], drops.at(-1)];
   const end = degrees(least.line.points.at(-1).angle);
-  return `From 0° to ${end} ${lower(least.line.method.title)} loses ${points(least.drop)} points of ${name}, ${lower(most.line.method.title)} ${points(most.drop)}.${source}`;
+  const start = degrees(least.line.points[0].angle);
+  return `From ${start} to ${end} the least ${name} is lost with ${lower(least.line.method.title)}: ${points(least.drop)} points; the most with ${lower(most.line.method.title)}: ${points(most.drop)}.${source}`;
 }
 
 function figureOf(plot, lines, paper, metric) {
