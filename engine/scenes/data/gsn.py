@@ -47,7 +47,7 @@ def read(folder: Path, report: Report, name: str, axes: str = "opencv") -> Scene
         box = _box(extra.get("box"))
         scale, offset = _depth(extra.get("depth"), found)
         held_out = tuple(int(each) for each in extra.get("held_out", ()))
-    except (ValueError, TypeError, KeyError, OSError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, OverflowError) as error:
         report.add("bad_cameras", name, f"{CAMERAS} or {EXTRA} cannot be used: {error}")
         return None
     numbered = [each for each in folder.iterdir() if re.fullmatch(r"\d+_rgb\.png", each.name)]

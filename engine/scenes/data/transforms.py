@@ -52,9 +52,11 @@ def read(path: Path, report: Report, name: str) -> Scene | None:
             held_out += range(len(found), len(found) + len(frames)) if file != path else ()
             found += [_view(folder, stored, frame, number) for number, frame in enumerate(frames)]
         scale = float(parts[0].get("depth_unit_scale_factor", _DEPTH_SCALE))
+        if not 0 < scale < math.inf:
+            raise ValueError(f"a depth_unit_scale_factor of {scale} is none")
         lens = " ".join(str(part.get("camera_model", "")) for part in parts).lower()
         distorted = any(abs(float(part.get(key) or 0)) > 1e-9 for part in parts for key in _DISTORTION)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OSError, AttributeError, RuntimeError, OverflowError) as error:
         missing = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         report.add("bad_cameras", name, f"{path.name} cannot be used: {missing}")
         return None

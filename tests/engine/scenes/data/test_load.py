@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.detection.data.types import DatasetError
@@ -231,3 +234,41 @@ def test_plans_come_back_and_others_are_refused(tmp_path: Path) -> None:
     for name in ("x.npz", "y.npz"):
         with pytest.raises(SceneDataError, match="not a map"):
             read_plan(tmp_path / name)
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400) | st.just("1e999"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = {
+    "cameras.json": [(1,), (1, "Rt"), (1, "K"), (1, "Rt", 0), (1, "Rt", 0, 0), (1, "K", 0, 0)],
+    "scene.json": [("box",), ("depth",), ("held_out",), ("group",), ("axes",), ("depth", "scale")],
+    "transforms.json": [
+        *[(key,) for key in ("frames", "fl_x", "w", "cx", "k1", "camera_model", "depth_unit_scale_factor")],
+        *[("frames", 1, key) for key in ("transform_matrix", "file_path", "depth_file_path", "fl_x", "h")],
+    ],
+}
+
+
+@pytest.mark.parametrize("file", PLACES)
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_anything_may_stand_anywhere(file: str, data: st.DataObject) -> None:
+    """Whatever replaces a part of a file: it is read, or refused with a sentence."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = (write_transforms if file == "transforms.json" else write_gsn)(Path(place) / "a", count=3)
+        path = data.draw(st.sampled_from(PLACES[file]))
+        stored = json.loads((folder / file).read_text())
+        parent = stored
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = data.draw(junk)
+        (folder / file).write_text(json.dumps(stored))
+        try:
+            loaded = load_scenes(Path(place))
+        except SceneDataError as error:
+            assert str(error)
+        else:
+            assert all(scene.cameras.camera_to_world.isfinite().all() for scene in loaded.scenes)
+            assert all(math.isfinite(scene.depth_scale) for scene in loaded.scenes)
