@@ -13,9 +13,6 @@ from torch import Tensor
 
 from engine.scenes.cameras import Cameras
 
-MOST_VOXELS = 2**24  # 256^3; one scene of 1 + 16 channels is then 1.1 GB
-_FORMAT_BYTES = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -54,10 +51,6 @@ class Layout:
         planar depth divided by `voxel`, and the direction is for a depth of one voxel."""
         origins, directions = cameras.rays(width, height)
         return self.to_voxels(origins), directions
-
-    def memory(self, channels: int, batch: int = 1) -> int:
-        """Bytes of the field of `batch` scenes in fp32, density first."""
-        return self.voxels * (1 + channels) * batch * _FORMAT_BYTES
 
     @classmethod
     def around(

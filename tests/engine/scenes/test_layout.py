@@ -31,7 +31,6 @@ def test_world_and_voxels() -> None:
     assert layout.to_voxels(point).floor().tolist() == [[0, 1, 31]]
     points = torch.randn(10, 3, dtype=torch.float64) * 100
     assert torch.allclose(layout.to_world(layout.to_voxels(points)), points)
-    assert layout.memory(16) == 32 * 128 * 64 * 17 * 4
 
 
 def test_a_ray_in_voxels_reaches_the_same_points() -> None:
