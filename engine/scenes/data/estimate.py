@@ -55,7 +55,11 @@ def estimate_memory(
     width: int,
 ) -> MemoryEstimate:
     """Of a step on `scenes` scenes at once, each with `views` pictures of size x size, feature maps `stride` times
-    smaller and convolutions of `width` channels. An estimate: within a factor of two of what is measured."""
+    smaller and convolutions of `width` channels.
+
+    Counted from the sizes of the tensors that the fused kernels keep, not measured; without a GPU the plain-torch
+    kernels keep every cell of every frustum, (1 + channels) numbers each.
+    """
     cells = (size // stride) ** 2 * views * scenes
     return MemoryEstimate(
         fields=_FIELDS * scenes * math.prod(grid) * (1 + channels) * _FP32,
