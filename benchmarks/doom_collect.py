@@ -6,6 +6,7 @@ Times include the start of each game. CPU time is that of all processes, which o
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import tempfile
 import time
@@ -31,7 +32,7 @@ def main() -> None:
         rows += _frames(maps[::_SPREAD], Recipe(scenes=5, width=width, height=height))
     rows += _whole(maps, Recipe(scenes=options.scenes), options.processes)
     rows += _written(maps[::_SPREAD], Recipe(scenes=5))
-    notes = "Two cores that other work used at the same time."
+    notes = f"Other work on the machine slows it down; load average at the end: {os.getloadavg()[2]:.1f} (15 minutes)."
     write_report(
         "doom-collect", "Scenes from Freedoom's maps", rows, packages=("vizdoom", "numpy", "pillow"), notes=notes
     )
