@@ -89,6 +89,10 @@ class Kind(ABC):
     def summary(self, experiment: Experiment) -> dict[str, Any]:
         """What lists and comparisons show: {"label", "value", "text", "spark": [floats]}."""
 
+    def spec_changed(self, experiment: Experiment, spec: Any) -> None:  # noqa: B027  # most kinds keep no such figures
+        """Bring figures that were counted under the old Spec in line with the new one, inside the transaction that
+        stores it."""
+
     def reopen(self, experiment: Experiment) -> None:
         """Forget verdicts before a re-grade. Kinds that can be graded again override this."""
         raise TypeError(f"experiments of the kind {self.name} cannot be graded again")

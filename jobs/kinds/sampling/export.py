@@ -37,10 +37,23 @@ _COLUMNS = (
     "answer",
     "canonical",
     "reason",
+    "level",
     "text",
 )
 _FIELDS = ("problem__index", "problem__uid", *_COLUMNS[2:-1], "body__text")
-_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens")
+_PROBLEM_COLUMNS = (
+    "index",
+    "uid",
+    "question",
+    "answer",
+    "n",
+    "c",
+    "errors",
+    "timeouts",
+    "tokens",
+    "extra_n",
+    "extra_c",
+)
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -74,7 +87,7 @@ def _write_parquet(path: Path, experiment_id: int, each_batch: Callable[[], None
     import pyarrow.parquet as pq
 
     integers, text = pa.int64(), pa.string()
-    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 6]
+    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 7]
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _batches(experiment_id):
@@ -108,7 +121,10 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    n, c = (np.array([row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]) for name in ("n", "c"))
+    columns = np.array(
+        [[row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "extra_n", "extra_c")]
+    )
+    n, c = columns[:2] - columns[2:]  # extra draws looked at c: with them the estimate would be biased
     curve = coverage_curve(n, c, ks=np.arange(1, n.min(initial=10**9) + 1) if n.size else [])
     rows = zip(curve.k, curve.coverage, curve.lo, curve.hi, curve.problems, strict=True)
     _write_csv(folder / "coverage.csv", ("k", "coverage", "lo", "hi", "problems"), rows)

@@ -12,10 +12,10 @@ from engine.endpoint import find_endpoint, is_hosted
 from engine.verification import Settings
 from jobs.kinds.sampling.export import export_job
 from jobs.kinds.sampling.importing import import_job
-from jobs.kinds.sampling.models import Sample, Verdict
-from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, Block
+from jobs.kinds.sampling.models import Verdict
+from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
-from jobs.kinds.sampling.store import problems_of
+from jobs.kinds.sampling.store import problems_of, samples_of
 from jobs.models import Shard
 
 _PARAMS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
@@ -28,16 +28,15 @@ def make_job(shard: Shard) -> dict[str, Any]:
 
 def _generate_job(shard: Shard) -> dict[str, Any]:
     spec = SamplingSpec.model_validate(shard.experiment.spec)
-    block = Block.from_payload(shard.payload)
     problems = problems_of(shard)
     drawn: dict[int, set[int]] = defaultdict(set)
-    pairs = Sample.objects.filter(
-        problem__in=problems.values(), index__gte=block.first_sample, index__lt=block.last_sample
-    ).values_list("problem__index", "index")
-    for problem, index in pairs:
+    for problem, index in samples_of(shard, problems).values_list("problem__index", "index"):
         drawn[problem].add(index)
-    wanted = range(block.first_sample, block.last_sample)
-    missing = {index: [i for i in wanted if i not in drawn[index]] for index in sorted(problems)}
+    missing = {
+        index: [i for i in range(part.first, part.last) if i not in drawn[index]]
+        for part in work_of(shard.payload).parts
+        for index in part.problems
+    }
     values = spec.model_dump()
     return {
         **_hosted(spec),
@@ -53,7 +52,7 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
         },
         "problems": [
             {"index": index, "question": problems[index].question, "missing": indices}
-            for index, indices in missing.items()
+            for index, indices in sorted(missing.items())
             if indices
         ],
     }
@@ -69,11 +68,8 @@ def _hosted(spec: SamplingSpec) -> dict[str, Any]:
 
 def _grade_job(shard: Shard) -> dict[str, Any]:
     spec = SamplingSpec.model_validate(shard.experiment.spec)
-    block = Block.from_payload(shard.payload)
     problems = problems_of(shard)
-    samples = Sample.objects.filter(
-        problem__in=problems.values(), index__gte=block.first_sample, index__lt=block.last_sample
-    )
+    samples = samples_of(shard, problems)
     pending = (
         samples.filter(verdict=Verdict.PENDING)
         .order_by("index", "problem__index")

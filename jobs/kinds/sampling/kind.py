@@ -12,11 +12,11 @@ from django.db import transaction
 from engine.endpoint import is_hosted
 from jobs.kinds.base import Kind, Row, StagePlan
 from jobs.kinds.sampling import importing, live, store
-from jobs.kinds.sampling.checks import check_import, check_total, load_problems
+from jobs.kinds.sampling.checks import check_extra, check_import, check_total, load_problems
 from jobs.kinds.sampling.export import export_folder
 from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
-from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, Block, import_stages, stages
+from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, import_stages, stages, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.models import Experiment, Shard, next_seq
 
@@ -42,10 +42,14 @@ class SamplingKind(Kind):
             check_import(experiment, spec)
             return import_stages(problems, spec.samples, graded_here="verifier" in spec.model_fields_set)
         check_total(problems, spec.samples)
+        check_extra(problems, spec)
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
-        existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
+        existing = [work_of(payload) for payload in payloads.values_list("payload", flat=True)]
         queue = "cpu" if is_hosted(spec.model) else "gpu"
-        return stages(problems, spec.samples, existing, generate_queue=queue)
+        return stages(problems, spec.samples, [draw.targets for draw in spec.extra], existing, generate_queue=queue)
+
+    def spec_changed(self, experiment: Experiment, spec: SamplingSpec) -> None:
+        store.recount_extra(experiment, spec.samples)
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)

@@ -9,26 +9,32 @@ import numpy as np
 from engine.coverage import Curve, coverage_curve
 from jobs import metrics
 from jobs.kinds.sampling.models import Problem
+from jobs.kinds.sampling.plan import samples_planned
+from jobs.kinds.sampling.spec import ExtraDraw
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.models import Experiment
 
-_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "seq")
+_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "extra_n", "extra_c", "seq")
 
 
 def changes(experiment: Experiment, after: int) -> dict[str, Any]:
     """The kind's part of the live state (jobs.live). Curve and counts are absolute; problems only those changed.
 
     Until every problem has k graded samples the problems' n differ by chance and by how hard they are to grade, so
-    the curve ends at the smallest n ("complete_to"), where every problem takes part.
+    the curve ends at the smallest n ("complete_to"), where every problem takes part. Samples of extra draws are left
+    out of it: who got them was decided by looking at c, and with them the estimate would be biased.
     """
     counters = _counters(experiment)
     n, c, errors, timeouts, drawn, tokens = (counters[name] for name in _COUNTERS[1:7])
     changed = counters["seq"] > after
-    curve = coverage_curve(n, c)
+    curve = _even_curve(counters)
+    planned = _planned(experiment, len(n))
     return {
         "problems": np.stack([counters["index"], n, c, errors], axis=1)[changed].tolist(),
         "total_problems": len(n),
         "samples": experiment.spec["samples"],
+        "planned": sum(planned),
+        "extra": _extra(experiment, counters, planned),
         "drawn": int(drawn.sum()),
         "graded": int(n.sum()),
         "counts": {
@@ -62,7 +68,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
 def summary(experiment: Experiment) -> dict[str, Any]:
     """The list's figure: coverage at the largest k that every problem has reached."""
     counters = _counters(experiment)
-    curve = coverage_curve(counters["n"], counters["c"])
+    curve = _even_curve(counters)
     if not curve.k.size:
         return {"label": "Coverage", "value": None, "text": "–", "spark": []}
     value = float(curve.coverage[-1])
@@ -74,6 +80,36 @@ def summary(experiment: Experiment) -> dict[str, Any]:
     }
 
 
+Counters = dict[str, np.ndarray[Any, np.dtype[np.int64]]]
+
+
+def _even_curve(counters: Counters) -> Curve:
+    """From the samples that every problem has, so without extra draws."""
+    return coverage_curve(counters["n"] - counters["extra_n"], counters["c"] - counters["extra_c"])
+
+
+def _planned(experiment: Experiment, problems: int) -> list[int]:
+    """Samples of each problem, drawn or not."""
+    extra = [ExtraDraw.model_validate(draw).targets for draw in experiment.spec.get("extra", [])]
+    return samples_planned(problems, experiment.spec["samples"], extra)
+
+
+def _extra(experiment: Experiment, counters: Counters, planned: list[int]) -> dict[str, int] | None:
+    """What extra draws add to the ``samples`` of every problem; None without any."""
+    samples = experiment.spec["samples"]
+    beyond = [each for each in planned if each > samples]
+    if not beyond:
+        return None
+    return {
+        "problems": len(beyond),
+        "most": max(beyond),  # samples of one problem
+        "samples": sum(beyond) - samples * len(beyond),
+        "graded": int(counters["extra_n"].sum()),
+        # Problems that only an extra sample solved.
+        "solved": int(((counters["c"] > 0) & (counters["c"] == counters["extra_c"])).sum()),
+    }
+
+
 def tokens_per_second(experiment: Experiment) -> float | None:
     """Of all workers that draw: the mean of the last seconds, after the end that of the whole drawing; None before."""
     if experiment.has_ended:
@@ -82,7 +118,7 @@ def tokens_per_second(experiment: Experiment) -> float | None:
     return metrics.recent_mean(experiment, TOKENS_PER_SECOND)
 
 
-def _counters(experiment: Experiment) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
+def _counters(experiment: Experiment) -> Counters:
     """Each counter as an int64 array over problems in order."""
     rows = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list(*_COUNTERS))
     table = np.array(rows, dtype=np.int64).reshape(len(rows), len(_COUNTERS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -87,6 +88,31 @@ class ImportedFile(BaseModel):
     format: str = Field(max_length=20)  # a name of engine.exchange.FORMATS, or "auto" until the file was read
     score: str = Field(default="", max_length=100)
     filter: str = Field(default="", max_length=100)
+
+
+class ExtraDraw(BaseModel):
+    """More samples for some problems, chosen by looking at the results. ``up_to``: samples in all -> the problems, by
+    index, that get so many. Who has more already keeps them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    up_to: dict[Annotated[int, Field(ge=1, le=MAX_SAMPLES)], list[Annotated[int, Field(ge=0)]]] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, targets: Mapping[int, int]) -> ExtraDraw:
+        """From problem index -> samples in all."""
+        groups: dict[int, list[int]] = {}
+        for problem, samples in sorted(targets.items()):
+            groups.setdefault(samples, []).append(problem)
+        return cls(up_to=dict(sorted(groups.items())))
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """Problem index -> samples in all."""
+        found: dict[int, int] = {}
+        for samples, problems in self.up_to.items():
+            found |= {problem: max(samples, found.get(problem, 0)) for problem in problems}
+        return found
 
 
 class SamplingSpec(BaseModel):
@@ -252,6 +278,13 @@ class SamplingSpec(BaseModel):
         json_schema_extra={"section": "Grading"},
     )
 
+    extra: list[ExtraDraw] = Field(
+        default_factory=list,
+        max_length=100,
+        title="Extra draws",
+        description="Further samples of some problems, put where they help most, each draw with what it draws up to.",
+        json_schema_extra={"section": "Sampling", "widget": "none"},
+    )
     imported: ImportedFile | None = Field(
         default=None,
         title="Imported from",
@@ -263,6 +296,8 @@ class SamplingSpec(BaseModel):
     def _only_what_is_known(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Of an import only what was set: a default would claim a temperature that nobody knows."""
         values: dict[str, Any] = handler(self)
+        if not self.extra:
+            values.pop("extra", None)
         if self.imported is None:
             values.pop("imported", None)
             return values

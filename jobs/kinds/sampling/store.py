@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from django.db.models import Count, Q, QuerySet
 
 from engine.problems import Problem as ProblemText
 from jobs.kinds.base import Row
 from jobs.kinds.sampling.models import Problem, Sample, SampleText, Verdict
-from jobs.kinds.sampling.plan import Block
+from jobs.kinds.sampling.plan import work_of
 from jobs.models import Experiment, Shard
 
 # SQLite takes at most 32,766 parameters a statement and a sample has 15 columns.
@@ -32,12 +34,19 @@ def create_problems(experiment: Experiment, problems: Sequence[ProblemText]) -> 
 
 
 def problems_of(shard: Shard) -> dict[int, Problem]:
-    """The problems of a shard's block by index."""
-    block = Block.from_payload(shard.payload)
-    rows = Problem.objects.filter(
-        experiment_id=shard.experiment_id, index__gte=block.first_problem, index__lt=block.last_problem
-    )
+    """The problems of a shard by index."""
+    indices = {index for part in work_of(shard.payload).parts for index in part.problems}
+    rows = Problem.objects.filter(experiment_id=shard.experiment_id, index__in=indices)
     return {problem.index: problem for problem in rows}
+
+
+def samples_of(shard: Shard, problems: Mapping[int, Problem]) -> QuerySet[Sample]:
+    """The samples of a shard that there are; ``problems``: its problems by index."""
+    mine = Q(pk__in=())
+    for part in work_of(shard.payload).parts:
+        keys = [problems[index].pk for index in part.problems]
+        mine |= Q(problem__in=keys, index__gte=part.first, index__lt=part.last)
+    return Sample.objects.filter(mine)
 
 
 def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
@@ -118,14 +127,19 @@ def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:
     """Add the new verdicts to their problems' counters and stamp those problems."""
     counts = Counter((sample.problem_id, sample.verdict) for sample in graded)
     problems = list(Problem.objects.filter(pk__in={problem_id for problem_id, _ in counts}))
+    # Read now, under the row lock: the shard's copy may be from before "draw more".
+    even = Experiment.objects.values_list("spec__samples", flat=True).get(pk=graded[0].experiment_id)
+    extra = Counter((sample.problem_id, sample.verdict == Verdict.CORRECT) for sample in graded if sample.index >= even)
     for problem in problems:
         timeouts = counts[problem.pk, Verdict.TIMEOUT]
         problem.n += sum(counts[problem.pk, verdict] for verdict in Verdict)
         problem.c += counts[problem.pk, Verdict.CORRECT]
         problem.errors += counts[problem.pk, Verdict.ERROR] + timeouts
         problem.timeouts += timeouts
+        problem.extra_n += extra[problem.pk, True] + extra[problem.pk, False]
+        problem.extra_c += extra[problem.pk, True]
         problem.seq = seq
-    _upsert(problems, ("n", "c", "errors", "timeouts", "seq"))
+    _upsert(problems, ("n", "c", "errors", "timeouts", "extra_n", "extra_c", "seq"))
 
 
 def _upsert(rows: Sequence[Problem] | Sequence[Sample], fields: Collection[str]) -> None:
@@ -145,7 +159,21 @@ def forget_verdicts(experiment: Experiment, seq: int) -> None:
     Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING).update(
         verdict=Verdict.PENDING, answer="", canonical="", reason="", grade_seconds=None, level=""
     )
-    Problem.objects.filter(experiment=experiment).update(n=0, c=0, errors=0, timeouts=0, seq=seq)
+    Problem.objects.filter(experiment=experiment).update(n=0, c=0, errors=0, timeouts=0, extra_n=0, extra_c=0, seq=seq)
+
+
+def recount_extra(experiment: Experiment, samples: int) -> None:
+    """Count anew which graded samples lie beyond the first ``samples`` of their problem. Only problems that had some
+    can change: the plan gives no other problem more."""
+    had = Problem.objects.filter(experiment=experiment, extra_n__gt=0)
+    graded = Sample.objects.filter(problem__in=had, index__gte=samples).exclude(verdict=Verdict.PENDING)
+    found = graded.values("problem").annotate(n=Count("pk"), c=Count("pk", filter=Q(verdict=Verdict.CORRECT)))
+    counts = {row["problem"]: (row["n"], row["c"]) for row in found.order_by()}
+    problems = list(had)
+    for problem in problems:
+        problem.extra_n, problem.extra_c = counts.get(problem.pk, (0, 0))
+    if problems:
+        _upsert(problems, ("extra_n", "extra_c"))
 
 
 def _storable(text: str) -> str:

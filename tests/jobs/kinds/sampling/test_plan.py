@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.kinds.sampling.plan import LARGEST_SHARD, SMALLEST_SHARD, Block, blocks, shard_samples, stages
+from jobs.kinds.sampling.plan import LARGEST_SHARD, SMALLEST_SHARD, Block, blocks, shard_samples, stages, work_of
 
 problems = st.integers(1, 200)
 samples = st.integers(1, 120)
@@ -21,7 +21,8 @@ def keys(plan: list[Block]) -> Counter[tuple[int, int]]:
 
 
 def planned(problems: int, samples: int, existing: list[Block] | None = None) -> list[Block]:
-    return [Block.from_payload(shard.payload) for shard in stages(problems, samples, existing or [])[0].shards]
+    found = [work_of(shard.payload) for shard in stages(problems, samples, existing=existing or [])[0].shards]
+    return [block for block in found if isinstance(block, Block)]
 
 
 @given(problems, samples)
