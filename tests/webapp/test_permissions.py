@@ -88,6 +88,8 @@ PAGES = {
     "experiment-cancel": post(WRITE, "code"),
     "experiment-retry": post(WRITE, "code"),
     "experiment-more": post(WRITE, "code", samples="100"),
+    "experiment-draw": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("code",)),
+    "experiment-draw-start": post(WRITE, "code", spend="10", unit="samples", number="1"),
     "experiment-regrade": post(WRITE, "code", verifier="gsm8k"),
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),

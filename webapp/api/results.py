@@ -22,6 +22,7 @@ from webapp.api.experiments import Cursor
 from webapp.api.schemas import CurveOut, FileOut, Listing, LiveState, ProblemOut, SampleListing, SampleOut
 from webapp.experiments import downloads
 from webapp.experiments.sampling import samples
+from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.filters import LONGEST_SEARCH, Filters
 from webapp.experiments.views_live import live_response
 
@@ -112,14 +113,12 @@ def get_curve(
     ] = None,
 ) -> dict[str, Any]:
     """Coverage over k, with its band. Empty lists until every problem has a graded sample."""
-    counters = list(
-        SampledProblem.objects.filter(experiment=_sampling(request, code)).order_by("index").values_list("n", "c")
-    )
-    least = min((n for n, _ in counters), default=0)
-    asked = None if k is None else sorted({each for each in k if each <= least})
-    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], asked)
+    experiment = _sampling(request, code)
+    counters = load_counters([experiment])[experiment.pk]
+    asked = None if k is None else sorted({each for each in k if each <= counters.reach})
+    curve = coverage_curve(counters.n, counters.c, asked)
     names = ("k", "coverage", "lo", "hi")
-    return {name: getattr(curve, name).tolist() for name in names} | {"complete_to": least}
+    return {name: getattr(curve, name).tolist() for name in names} | {"complete_to": counters.reach}
 
 
 @router.get(
@@ -145,7 +144,20 @@ def list_problems(
 
 
 def _problem(row: SampledProblem) -> dict[str, Any]:
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens")
+    names = (
+        "index",
+        "uid",
+        "question",
+        "answer",
+        "n",
+        "c",
+        "errors",
+        "timeouts",
+        "extra_n",
+        "extra_c",
+        "drawn",
+        "tokens",
+    )
     return {name: getattr(row, name) for name in names}
 
 

@@ -55,6 +55,8 @@ OPERATIONS = {
     "cancel_experiment": Operation(write(409)),
     "retry_experiment": Operation(write(409)),
     "draw_more": Operation(write(200), {"samples": 100}),
+    "preview_extra_draw": Operation(READ),
+    "draw_where_it_helps": Operation(write(200), {"spend": 5, "unit": "samples", "number": 1}),
     "regrade_experiment": Operation(write(409), {"verifier": "gsm8k"}),  # no stage of grading was made here
     "get_live_state": Operation(READ),
     "stream_events": Operation(READ),
@@ -79,7 +81,7 @@ def test_every_operation_is_in_the_table() -> None:
 
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
-    made = make_experiment(status=Status.FINISHED)
+    made = make_experiment(status=Status.FINISHED, n=2, c=0)
     draw(made, 2)
     return made
 
@@ -132,7 +134,11 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         expected = OPERATIONS[name].expected[VISITORS.index(who)]
         if expected == 204 and not Experiment.objects.filter(pk=experiment.pk).exists():
             continue  # the first who may delete it did
-        if name in {"draw_more", "add_problem_set"} and expected < 300 and _was_done(name, experiment):
+        if (
+            name in {"draw_more", "draw_where_it_helps", "add_problem_set"}
+            and expected < 300
+            and _was_done(name, experiment)
+        ):
             expected = 409
         assert ask(name, tokens[who], team.code, experiment.code) == expected, who
 
@@ -140,6 +146,8 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
 def _was_done(name: str, experiment: Experiment) -> bool:
     from jobs.kinds.sampling.models import ProblemSet
 
+    if name == "draw_where_it_helps":
+        return "extra" in Experiment.objects.get(pk=experiment.pk).spec
     if name == "draw_more":
         return bool(Experiment.objects.get(pk=experiment.pk).spec["samples"] == 100)
     return ProblemSet.objects.exists()
@@ -155,7 +163,7 @@ def test_unknown_codes_look_like_other_teams_codes(tokens: dict[str, str], team:
 def test_refused_requests_change_nothing(tokens: dict[str, str], team: Team, experiment: Experiment) -> None:
     assert ApiToken.objects.count() == len(tokens) - 1
     before = Experiment.objects.values().get()
-    for name in ("change_experiment", "draw_more", "delete_experiment"):
+    for name in ("change_experiment", "draw_more", "draw_where_it_helps", "delete_experiment"):
         for who in ("none", "outsider", "viewer", "member-reads", "service-reads", "other-team"):
             ask(name, tokens[who], team.code, experiment.code)
     assert Experiment.objects.values().get() == before

@@ -32,7 +32,8 @@ SELECTORS = {  # name, title and short title of engine.selection's
 def forecast_data(experiment: Experiment) -> Json:
     """Fitted laws, their forecast, its backtest and what more samples would bring. Reads counters only.
 
-    {"graded", "reach", "problems", "measured", "forecast", "law", "backtest", "gains"}; what cannot be said is None.
+    {"graded", "extra" (samples of extra draws), "reach", "problems", "measured", "forecast", "law", "backtest",
+    "gains"}; what cannot be said is None.
     """
     return cached("forecast", experiment, lambda: _forecast(experiment))
 
@@ -41,12 +42,14 @@ def _forecast(experiment: Experiment) -> Json:
     every = load_counters([experiment])
     counters = every[experiment.pk]
     kept = counters.only([uid for uid, n in zip(counters.uid, counters.n, strict=True) if n])
-    data: Json = {"graded": int(counters.n.sum()), "reach": kept.reach, "problems": len(kept.uid)}
+    extra = int(kept.all_n.sum() - kept.n.sum())
+    data: Json = {"graded": int(counters.all_n.sum()), "reach": kept.reach, "problems": len(kept.uid), "extra": extra}
     if not kept.reach:
         return data | {"measured": None, "forecast": None, "law": None, "backtest": None, "gains": None}
     n, c = kept.n, kept.c
-    ks = log_spaced(FAR * kept.reach, POINTS)
-    found, law = forecast(n, c, ks), fit_power_law(n, c)
+    ks = log_spaced(max(FAR * kept.reach, int(kept.all_n.max())), POINTS)
+    # Of all samples: the beta-binomial law is right whatever decided who got how many. Everything else is not.
+    found, law = forecast(kept.all_n, kept.all_c, ks), fit_power_law(n, c)
     return data | {
         "measured": as_json(coverage_curve(n, c)),
         "forecast": as_json(found.curve) | {"fit": as_json(found.law)} if found else None,
@@ -62,11 +65,11 @@ def _gains(counters: Counters, measured: Measured) -> Json | None:
     lines = costs_of(measured).lines
     seconds, dollars = (lines[axis].per_sample if axis in lines else None for axis in ("gpu", "dollars_each"))
     gains = expected_gains(
-        counters.n, counters.c, more, on="all", dollars_per_sample=dollars, gpu_seconds_per_sample=seconds
+        counters.all_n, counters.all_c, more, on="all", dollars_per_sample=dollars, gpu_seconds_per_sample=seconds
     )
     if gains is None:
         return None
-    unsolved = int((counters.c == 0).sum())
+    unsolved = len(counters.uid) - counters.solved
     found: Json = as_json(gains)
     return found | {"unsolved": unsolved, "seconds_per_sample": seconds, "dollars_per_sample": dollars}
 

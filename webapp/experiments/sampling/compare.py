@@ -150,6 +150,9 @@ def _about_samples(runs: Sequence[Run]) -> list[Remark]:
         elif not run.counters.is_even:
             text = f"{run.experiment.name} has {n.min()} to {n.max()} samples per problem; its curve ends at {n.min()}."
             found.append(Remark(text))
+        if extra := int((run.counters.all_n - n).sum()):
+            text = f"{run.experiment.name} has {extra:,} samples of extra draws. Problems they solved count as solved;"
+            found.append(Remark(f"{text} curves and differences leave them out, for they would bias them."))
     return found
 
 

@@ -55,7 +55,7 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
 def _charged(measured: Measured, counters: Counters) -> list[Row]:
     """What a hosted model's service charged for, by its own count of the prompts."""
     price = token_price(measured.model)
-    drawn, solved = int(counters.drawn.sum()), int((counters.c > 0).sum())
+    drawn, solved = int(counters.drawn.sum()), counters.solved
     if price is None or not measured.charged_prompt_tokens or not drawn:
         return []
     total = float(token_dollars(price, measured.charged_prompt_tokens, int(counters.tokens.sum())))
@@ -68,7 +68,7 @@ def _charged(measured: Measured, counters: Counters) -> list[Row]:
 def _row(title: str, note: str, cost: Cost, counters: Counters, write: Any) -> Row:
     drawn, problems = float(counters.drawn.sum()), int((counters.drawn > 0).sum())
     altogether = problems * cost.fixed + drawn * cost.per_sample
-    solved = int((counters.c > 0).sum())
+    solved = counters.solved
     return Row(
         title,
         note,

@@ -13,12 +13,16 @@ from jobs.kinds.sampling.models import Problem
 from jobs.models import Experiment
 
 Ints = npt.NDArray[np.int64]
-_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens")
+_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens", "extra_n", "extra_c")
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Arrays over the problems of one experiment, in their order."""
+    """Arrays over the problems of one experiment, in their order.
+
+    n and c leave out extra draws: who got those was decided by looking at c, so that with them every estimate of
+    coverage would be biased. Counts and fitted laws use all_n and all_c.
+    """
 
     index: Ints
     uid: tuple[str, ...]
@@ -27,11 +31,18 @@ class Counters:
     drawn: Ints
     tokens: Ints  # of all samples drawn
     prompt_tokens: Ints  # counted by a hosted model's service
+    all_n: Ints  # graded samples, extra draws included
+    all_c: Ints
 
     @property
     def reach(self) -> int:
         """The largest k at which every problem takes part; 0 without graded samples."""
         return int(self.n.min()) if self.n.size else 0
+
+    @property
+    def solved(self) -> int:
+        """Problems with a correct sample, whoever drew it."""
+        return int((self.all_c > 0).sum())
 
     @property
     def is_even(self) -> bool:
@@ -42,7 +53,7 @@ class Counters:
         """The problems whose ids are among ``uids``."""
         keep = np.array([uid in uids for uid in self.uid], dtype=bool)
         kept = tuple(uid for uid, stays in zip(self.uid, keep, strict=True) if stays)
-        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens)
+        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens, self.all_n, self.all_c)
         return Counters(self.index[keep], kept, *(column[keep] for column in columns))
 
 
@@ -57,7 +68,8 @@ def load_counters(experiments: Sequence[Experiment]) -> dict[int, Counters]:
 
 def _counters(rows: Sequence[tuple[Any, ...]]) -> Counters:
     index, uid, *counts = zip(*rows, strict=True) if rows else ((),) * (len(_COLUMNS) - 1)
-    return Counters(_column(index), tuple(uid), *(_column(values) for values in counts))
+    n, c, drawn, tokens, prompt_tokens, extra_n, extra_c = map(_column, counts)
+    return Counters(_column(index), tuple(uid), n - extra_n, c - extra_c, drawn, tokens, prompt_tokens, n, c)
 
 
 def _column(values: Sequence[int]) -> Ints:

@@ -59,6 +59,14 @@ def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str
         facts += [(f"Coverage at {figures['coverage_at']:,}", band), ("Pass at 1", first)]
     facts.append(("Problems solved", f"{figures['solved']:,} of {state['total_problems']:,}"))
     facts.append(("Samples graded", f"{state['graded']:,} of {state['drawn']:,} drawn"))
+    if extra := state["extra"]:
+        facts.append(
+            (
+                "Extra draws",
+                f"{extra['samples']:,} more samples of {extra['problems']:,} problems, put where they help; "
+                "the curve leaves them out, for they would bias it",
+            )
+        )
     if figures["tokens"]:
         facts.append(("Tokens drawn", f"{figures['tokens']:,}"))
     if figures["prompt_tokens"]:
@@ -68,7 +76,10 @@ def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str
 
 def _json(experiment: Experiment) -> Json:
     state = live.changes(experiment, 0)
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens")
+    names = (
+        "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens",
+        "extra_n", "extra_c",
+    )  # fmt: skip
     return {
         "name": experiment.name,
         "kind": experiment.kind,

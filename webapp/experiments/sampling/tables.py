@@ -17,6 +17,7 @@ from jobs import metrics
 from jobs.kinds.sampling.models import Problem, Sample
 from jobs.kinds.sampling.speed import ENGINE_METRICS
 from jobs.models import Experiment
+from webapp.experiments.sampling.counters import load_counters
 
 ROWS = 1_000  # read at a time
 SAMPLE_FIELDS = (
@@ -44,13 +45,17 @@ def _samples_after(experiment: Experiment, after: int) -> list[dict[str, Any]]:
 
 
 async def problems_csv(experiment: Experiment) -> AsyncIterator[str]:
-    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge."""
-    yield _csv([["index", "uid", "answer", "n", "c", "errors", "share_correct"]])
+    """Per problem: n graded samples, c correct ones, their share, how many the grader could not judge, and how many of
+    n and c came from extra draws."""
+    yield _csv([["index", "uid", "answer", "n", "c", "errors", "share_correct", "extra_n", "extra_c"]])
     after = -1
     while rows := await sync_to_async(_problems_after)(experiment, after):
         after = rows[-1].index
         yield _csv(
-            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, row.c / row.n if row.n else ""]
+            [
+                *(row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors),
+                *(row.c / row.n if row.n else "", row.extra_n, row.extra_c),
+            ]
             for row in rows
         )
 
@@ -66,11 +71,10 @@ async def coverage_csv(experiment: Experiment) -> AsyncIterator[str]:
 
 
 def _curve_rows(experiment: Experiment) -> list[list[float]]:
-    counters = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list("n", "c"))
-    least = min((n for n, _ in counters), default=0)
-    if not least:
+    counters = load_counters([experiment])[experiment.pk]
+    if not counters.reach:
         return []
-    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], range(1, least + 1))
+    curve = coverage_curve(counters.n, counters.c, range(1, counters.reach + 1))
     return [list(row) for row in zip(curve.k, curve.coverage, curve.lo, curve.hi, strict=True)]
 
 
