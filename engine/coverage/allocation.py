@@ -106,7 +106,7 @@ def _interval(n: Ints, c: Ints, ahead: Ints, more: Ints, draws: int, seed: int) 
         return 0.0, 0.0
     random = np.random.default_rng(seed)
     chances = draw_chances(draw_laws(n, c, draws, seed), unsolved, np.zeros_like(unsolved), random)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         wait = np.log(random.random(chances.shape)) / np.log1p(-np.minimum(chances, 1 - 1e-12))
     lo, hi = np.quantile(((wait > ahead) & (wait <= ahead + more)).sum(axis=1), [1 - TAIL, TAIL])
     return float(lo), float(hi)

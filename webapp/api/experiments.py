@@ -306,7 +306,11 @@ def draw_more(request: HttpRequest, code: UUID, body: MoreIn) -> dict[str, Any]:
 
 
 @router.get(
-    "/experiments/{uuid:code}/extra-draw", response=ExtraDrawOut, operation_id="preview_extra_draw", tags=["sampling"]
+    "/experiments/{uuid:code}/extra-draw",
+    response=ExtraDrawOut,
+    operation_id="preview_extra_draw",
+    tags=["sampling"],
+    openapi_extra={"responses": {409: {"description": "Nothing can be drawn; detail says why"}}},
 )
 def preview_extra_draw(
     request: HttpRequest,

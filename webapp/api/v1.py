@@ -59,7 +59,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             answer["headers"]["ETag"] = {"schema": {"type": "string"}}
     if method == "get":
         responses["304"] = {"description": "Nothing changed since the copy that If-None-Match names"}
-    for status in _errors_of(path, method, operation):
+    own = [status for status in responses if int(status) >= 400]  # errors that an operation names itself
+    for status in [*_errors_of(path, method, operation), *own]:
         responses[status] = _problem(status)
     operation["responses"] = dict(sorted(responses.items()))
 
