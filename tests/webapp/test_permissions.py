@@ -19,6 +19,7 @@ from jobs.models import Artifact, Experiment, Status
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
+from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token
 
@@ -74,6 +75,10 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "prices": Page(READ, ("team",)),
+    "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
+    "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
+    "price-remove": post(MANAGE, "team", "price"),
     "share-links": Page(READ, ("team",)),
     "experiment-new": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team", "kind")),
     "experiment-import": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team",)),
@@ -137,7 +142,7 @@ class World:
     def url(self, name: str) -> str:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
-        renamed = {"reset": "token", "invitation": "token"}
+        renamed = {"reset": "token", "invitation": "token", "price_kind": "kind"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
@@ -164,6 +169,9 @@ def world(
         experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
     )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
+    price = Price.objects.create(
+        team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
+    )
     share = Client()
     assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
     signed_in = {"outsider": charlie, "viewer": vera, "member": bob, "owner": alice}
@@ -173,6 +181,8 @@ def world(
             "member": bob.code,
             "invitation": invitation,
             "kind": "sampling",
+            "price_kind": "tokens",
+            "price": price.code,
             "tab": "config",
             "part": "forecast",
             "name": "coverage.csv",

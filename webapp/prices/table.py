@@ -169,10 +169,23 @@ def find(team: Team, code: UUID) -> Price | None:
     return Price.objects.filter(team=team, code=code).first()
 
 
+def title_of(team: Team) -> str:
+    return f"the table of {team.name}"
+
+
+def inherited(team: Team, rows: Sequence[Price]) -> list[tuple[str, TokenPrice | GpuPrice]]:
+    """What holds where the team has no row of its own, by name; ``rows``: its own."""
+    own = {(row.kind, row.name.lower()) for row in rows}
+    prices = installation_prices()
+    tokens = [(name, price) for name, price in prices.models.items() if ("tokens", name.lower()) not in own]
+    gpus = [(name, price) for name, price in prices.gpus.items() if ("gpu", name.lower()) not in own]
+    return [*sorted(tokens, key=lambda each: each[0]), *sorted(gpus, key=lambda each: each[0])]
+
+
 def prices_of(team: Team) -> Prices:
     """What the team pays: its own rows, and the installation's where it has none. In US$."""
     rows = Price.objects.filter(team=team)
-    table = f"the table of {team.name}"
+    table = title_of(team)
     own = Prices(
         {row.name: _token_price(row, table) for row in rows if row.kind == PriceKind.TOKENS},
         {row.name: _gpu_price(row, table) for row in rows if row.kind == PriceKind.GPU},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from engine.cost import GpuPrice, Prices, TokenPrice
 from webapp.accounts.models import Team, User
 from webapp.experiments.access import get_team
 from webapp.prices import table
@@ -27,19 +26,11 @@ def prices(request: HttpRequest, team: UUID) -> HttpResponse:
         "membership": membership,
         "tokens": [row for row in rows if row.kind == PriceKind.TOKENS],
         "gpus": [row for row in rows if row.kind == PriceKind.GPU],
-        "inherited": _inherited(table.prices_of(found), rows),
+        "inherited": table.inherited(found, rows),
         "changes": table.changes_of(found),
         "kinds": PriceKind.choices,
     }
     return render(request, "prices/list.html", context)
-
-
-def _inherited(prices: Prices, rows: Any) -> list[tuple[str, TokenPrice | GpuPrice]]:
-    """What holds where the team has no row of its own, by name."""
-    own = {(row.kind, row.name.lower()) for row in rows}
-    tokens = [(name, price) for name, price in prices.models.items() if ("tokens", name.lower()) not in own]
-    gpus = [(name, price) for name, price in prices.gpus.items() if ("gpu", name.lower()) not in own]
-    return [*sorted(tokens), *sorted(gpus)]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

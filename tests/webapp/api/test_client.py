@@ -225,7 +225,7 @@ def test_more_where_it_helps(canopy: Any, team: Team, make_experiment: Make) -> 
     asked = ("more-where-it-helps", str(made.code), "50")
     shown = json.loads(canopy(*asked, "--preview", "--json")[1])
     assert (shown["samples"], shown["problems"], shown["number"], shown["dollars"]) == (50, 2, 1, None)
-    assert 0 < shown["lo"] + shown["newly_solved"] and shown["evenly"] < shown["newly_solved"] <= shown["hi"]
+    assert shown["lo"] + shown["newly_solved"] > 0 and shown["evenly"] < shown["newly_solved"] <= shown["hi"]
     assert "extra" not in Experiment.objects.get().spec
     code, said, told = canopy(*asked, "--yes")
     assert code == 0 and "queued" in said and "50 samples of 2 problems" in told and "model-based" in told

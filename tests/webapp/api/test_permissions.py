@@ -20,12 +20,21 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
 from webapp.api.pages import document
+from webapp.prices.models import Price
 
 VISITORS = ("none", "outsider", "viewer", "member", "owner", "member-reads", "service", "service-reads", "other-team")
 
 # In the order of VISITORS; "other-team" is the owner's token for another of the owner's teams.
 READ = (401, 404, 200, 200, 200, 200, 200, 200, 404)
 OWN = (401, 200, 200, 200, 200, 200, 200, 200, 200)
+
+
+def manage(status: int) -> tuple[int, ...]:
+    """For a person who owns the team alone: a service account is a member."""
+    return (401, 404, 403, 403, status, 403, 403, 403, 404)
+
+
+PRICE_CODE = uuid4()
 
 
 def write(status: int) -> tuple[int, ...]:
@@ -38,12 +47,17 @@ class Operation:
     body: dict[str, Any] | None = field(default=None)
 
 
+PRICE = {"kind": "tokens", "name": "new", "input": 1, "output": 2, "as_of": "2026-01-01", "source": "a bill"}
 OPERATIONS = {
     "get_me": Operation(OWN),
     "list_teams": Operation(OWN),
     "list_kinds": Operation(OWN),
     "list_problem_sets": Operation(READ),
     "add_problem_set": Operation(write(201), {"name": "sums", "problems": [{"question": "1 + 1?", "answer": "2"}]}),
+    "list_prices": Operation(READ),
+    "add_price": Operation(manage(201), PRICE),
+    "change_price": Operation(manage(200), PRICE | {"name": "lab"}),
+    "remove_price": Operation(manage(204)),
     "list_workers": Operation(READ),
     "list_experiments": Operation(READ),
     "submit_experiment": Operation(write(201), {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
@@ -83,6 +97,7 @@ def test_every_operation_is_in_the_table() -> None:
 def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
     made = make_experiment(status=Status.FINISHED, n=2, c=0)
     draw(made, 2)
+    Price.objects.create(team=made.team, code=PRICE_CODE, **PRICE | {"name": "lab"})
     return made
 
 
@@ -111,7 +126,7 @@ def tokens(team: Team, alice: User, bob: User, vera: User, charlie: User) -> dic
 def ask(name: str, token: str, team: object, experiment: object) -> int:
     """The status, after the whole answer was read as servers read it."""
     method, path = operations()[name]
-    values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0}
+    values = {"team": team, "code": experiment, "price": PRICE_CODE, "name": "problems.csv", "problem": 0, "index": 0}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body = OPERATIONS[name].body
 

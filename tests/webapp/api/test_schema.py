@@ -10,11 +10,12 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 
 from jobs.models import Experiment, Status
-from tests.webapp.api.test_permissions import OPERATIONS
+from tests.webapp.api.test_permissions import OPERATIONS, PRICE, PRICE_CODE
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken
 from webapp.api.pages import document
+from webapp.prices.models import Price
 
 EXAMPLES = int(os.environ.get("CANOPY_TEST_API_EXAMPLES", "5"))  # random requests for each operation
 
@@ -59,7 +60,8 @@ def test_answers_are_as_documented(
     operation = next(
         found for result in schema.get_all_operations() if (found := result.ok()).definition.raw["operationId"] == name
     )
-    known = {"team": str(team.code), "code": str(experiment.code), "name": "coverage.csv"}
+    Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
+    known = {"team": str(team.code), "price": str(PRICE_CODE), "code": str(experiment.code), "name": "coverage.csv"}
     # Werkzeug, which calls the application here, does not unpack gzip.
     headers = {"Authorization": f"Bearer {token_for(alice)[1]}", "Accept-Encoding": "identity"}
     wanted = [

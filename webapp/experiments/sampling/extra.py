@@ -19,6 +19,7 @@ from jobs.models import ENDED, Experiment, Status
 from webapp.experiments.sampling.costs import Costs, costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.measured import measure
+from webapp.prices.table import prices_of
 
 Unit = Literal["samples", "dollars", "gpu-hours"]
 Floats = npt.NDArray[np.float64]
@@ -85,7 +86,7 @@ class Known:
 def known_of(experiment: Experiment) -> Known:
     counters = load_counters([experiment])
     measured = measure([experiment], counters)[experiment.pk]
-    return Known(counters[experiment.pk], costs_of(measured), measured.device)
+    return Known(counters[experiment.pk], costs_of(measured, prices_of(experiment.team)), measured.device)
 
 
 def preview(experiment: Experiment, spend: float, unit: Unit, known: Known | None = None) -> Preview:

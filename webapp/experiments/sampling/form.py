@@ -14,8 +14,8 @@ from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
-from webapp.experiments.kind_forms import Estimate, EstimateRow, KindForm, PresetCard
-from webapp.experiments.sampling.estimate import compact, estimate
+from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
+from webapp.experiments.sampling.estimate import estimate, hosted_estimate
 
 ICONS = {"first-look": "bolt", "demo": "star"}
 
@@ -56,19 +56,8 @@ class SamplingForm(KindForm):
         except SpecError as error:
             return Estimate(note=str(error))
         if is_hosted(spec.model):
-            return hosted_estimate(spec, len(problems))
+            return hosted_estimate(spec, problems, team)
         return estimate(spec, problems, team)
-
-
-def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
-    """What an endpoint will be asked for. Its prompts cannot be counted before: each service has its own tokens."""
-    samples = problems * spec.samples
-    rows = [
-        EstimateRow("Problems", f"{problems:,}"),
-        EstimateRow("Samples", f"{samples:,}"),
-        EstimateRow("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
-    ]
-    return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
 
 
 def _set_name(spec: SamplingSpec, team: Team) -> str:
