@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from jobs.kinds.sampling.models import Problem
-from jobs.models import Experiment, Status
+from jobs.models import Experiment, Shard, Status
 from tests.browser.conftest import OpenContext, violations
 from tests.browser.test_live_page import check
 from tests.webapp.test_compare import set_counts
@@ -20,8 +18,6 @@ from tests.webapp.test_prices import GPU, TOKENS, keep
 from webapp.accounts.models import User
 
 Make = Callable[..., Experiment]
-# A folder to keep pictures in, for whoever wants to look at the pages.
-PICTURES = os.environ.get("CANOPY_TEST_PICTURES")
 
 
 @pytest.fixture
@@ -49,34 +45,26 @@ def uneven(finished: Experiment) -> Experiment:
     return finished
 
 
-def look(page: Page, name: str) -> None:
-    if PICTURES:
-        page.wait_for_timeout(1_500)
-        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_pages_are_accessible(theme: str, uneven: Experiment, alice: User, new_context: OpenContext) -> None:
     team = uneven.team
     row = keep(team, alice, **TOKENS | {"currency": "EUR", "dollars": 1.08})
     keep(team, alice, **GPU)
-    paths = {
-        "draw": f"/experiments/{uneven.code}/draw/?spend=600&unit=samples",
-        "draw-nothing": f"/experiments/{uneven.code}/draw/?spend=0&unit=samples",
-        "overview": f"/experiments/{uneven.code}/",
-        "analysis": f"/experiments/{uneven.code}/analysis/",
-        "prices": f"/teams/{team.code}/prices/",
-        "price": f"/teams/{team.code}/prices/{row.code}/",
-        "price-gpu": f"/teams/{team.code}/prices/new/gpu/",
-    }
+    paths = [
+        f"/experiments/{uneven.code}/draw/?spend=600&unit=samples",
+        f"/experiments/{uneven.code}/draw/?spend=0&unit=samples",
+        f"/experiments/{uneven.code}/",
+        f"/experiments/{uneven.code}/analysis/",
+        f"/teams/{team.code}/prices/",
+        f"/teams/{team.code}/prices/{row.code}/",
+        f"/teams/{team.code}/prices/new/gpu/",
+    ]
     page = new_context(alice, color_scheme=theme, viewport={"width": 1440, "height": 1000}).new_page()
     phone = new_context(alice, color_scheme=theme, viewport={"width": 390, "height": 844}).new_page()
-    for name, path in paths.items():
+    for path in paths:
         page.goto(path, wait_until="networkidle")
         check(page)
-        look(page, f"{name}-desktop-{theme}")
         phone.goto(path, wait_until="networkidle")
-        look(phone, f"{name}-phone-{theme}")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, f"{path} scrolls sideways on a phone"
 
 
@@ -105,9 +93,9 @@ def test_the_curve_says_where_the_model_begins(uneven: Experiment, alice: User, 
     panel = page.locator("#coverage")
     expect(panel.get_by_text("13 problems have up to 128", exact=False)).to_be_visible()
     expect(panel.locator("[data-plot]")).to_have_attribute("aria-label", re.compile("model-based estimate"))
-    panel.get_by_role("button", name="Table").click()
-    expect(panel.get_by_role("rowheader", name="128, model-based")).to_be_visible()
-    expect(page.locator("[data-kpi=solved] .kpi-value")).to_contain_text("31")
+    panel.get_by_role("button", name="View as table").click()
+    expect(panel.get_by_role("rowheader", name="model-based").last).to_be_visible()
+    expect(page.locator("[data-kpi=solved] .kpi-value")).to_contain_text("30")
     expect(page.locator("[data-kpi=coverage] [data-k]")).to_have_text("16")
 
 
@@ -128,3 +116,46 @@ def test_an_owner_keeps_a_price(finished: Experiment, alice: User, new_context: 
     page.get_by_role("dialog").get_by_role("button", name="Remove").click()
     expect(page.get_by_text("the installation's table holds again", exact=False).first).to_be_visible()
     assert violations(page) == []
+
+
+def test_a_failed_import_asks_for_another_file(make_experiment: Make, bob: User, new_context: OpenContext) -> None:
+    imported = {"file": "a.csv", "size": 9, "sha256": "0" * 64, "format": "csv"}
+    why = "a.csv, line 2: the column correct holds 'maybe'; write 0 or 1"
+    made = make_experiment(
+        problems=0, status=Status.FAILED, spec={"samples": 1, "imported": imported}, reason=f"import 0 failed: {why}"
+    )
+    Experiment.objects.filter(pk=made.pk).update(stages=[{"name": "import", "queue": "cpu", "unit": "%"}])
+    Shard.objects.create(
+        experiment=made, stage="import", stage_index=0, index=0, queue="cpu", status="failed", reason=why, attempt=1
+    )
+    page = new_context(bob).new_page()
+    page.goto(f"/experiments/{made.code}/")
+    trouble = page.locator("[data-bind=trouble]")
+    expect(trouble).to_contain_text("upload it again")
+    expect(trouble.get_by_text("the column correct holds")).to_have_count(1)
+    expect(page.get_by_role("link", name="Upload again")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+
+
+def test_comparing_nothing_says_what_to_do(finished: Experiment, vera: User, new_context: OpenContext) -> None:
+    page = new_context(vera).new_page()
+    page.goto(f"/teams/{finished.team.code}/compare/")
+    page.locator("form.pick").get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("alert").filter(has_text="Tick at least one")).to_be_visible()
+    assert "?" not in page.url
+    page.locator("[data-choices] input").first.check()
+    page.locator("form.pick").get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/compare/?e=*")
+
+
+def test_settings_of_one_verifier_come_and_go(finished: Experiment, bob: User, new_context: OpenContext) -> None:
+    page = new_context(bob).new_page()
+    page.goto(f"/teams/{finished.team.code}/new/sampling/")
+    repeats, target = page.get_by_label("Runs of a patch's tests"), page.get_by_label("Your own verifier")
+    expect(repeats).to_be_hidden()
+    expect(target).to_be_hidden()
+    page.get_by_label("Verifier", exact=True).select_option("patch")
+    expect(repeats).to_be_visible()
+    page.get_by_label("Verifier", exact=True).select_option("function")
+    expect(repeats).to_be_hidden()
+    expect(target).to_be_visible()

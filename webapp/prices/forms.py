@@ -13,6 +13,11 @@ from webapp.prices.table import PriceRow, sentences
 _TOKENS = ("input", "output", "cached")
 
 
+def _written(value: Any) -> Any:
+    """As a person would have written it: 3 and not 3.0."""
+    return f"{value:.12g}" if isinstance(value, float) else value
+
+
 class PriceForm(forms.Form):
     name = forms.CharField(max_length=120)
     input = forms.FloatField(label="A million tokens read", min_value=0)
@@ -34,7 +39,7 @@ class PriceForm(forms.Form):
     source = forms.CharField(max_length=200, help_text="Who shows it: a page, a contract, a bill.")
 
     def __init__(self, kind: str, data: Any = None, *, price: Price | None = None) -> None:
-        initial = {name: getattr(price, name) for name in PriceRow.model_fields} if price else None
+        initial = {name: _written(getattr(price, name)) for name in PriceRow.model_fields} if price else None
         super().__init__(data, initial=initial, auto_id="price_%s")
         self.kind = kind
         self.row: PriceRow | None = None
@@ -43,7 +48,7 @@ class PriceForm(forms.Form):
             del self.fields[name]
         self.fields["name"].label = "GPU" if is_gpu else "Model"
         self.fields["name"].help_text = (
-            "Such as H100 SXM 80GB: a worker's GPU fits when this model and memory are in its name."
+            "Such as H100 SXM 80GB: a GPU fits when this model and memory are in its name. CPU is a worker without one."
             if is_gpu
             else "As experiments write it, or its last part: gpt-4o-mini also stands for openai:gpt-4o-mini@lab."
         )

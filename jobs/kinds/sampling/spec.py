@@ -1,7 +1,8 @@
 """Everything a person may ask of a sampling experiment. The form, the API, the stored record and the docs come from it.
 
 Every field has a title, help (``description``), bounds, and in ``json_schema_extra`` its ``section`` of the form, its
-``unit``, and where useful ``choices`` ([value, label] pairs), ``widget`` or ``step``.
+``unit``, and where useful ``choices`` ([value, label] pairs), ``widget``, ``step`` or ``only`` (the values of another
+field with which it means something; the form hides it otherwise).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
     StringConstraints,
     field_validator,
@@ -32,6 +34,7 @@ MAX_TOKENS = 32_768
 # Seeds pass through JavaScript, whose numbers are exact up to here.
 MAX_SEED = 2**53 - 1
 QUESTION = "{question}"
+_WITH_TARGET: list[JsonValue] = [*sorted(NEED_TARGET)]
 
 
 def _storable(text: str) -> str:
@@ -267,7 +270,7 @@ class SamplingSpec(BaseModel):
         le=11,
         title="Runs of a patch's tests",
         description="The majority decides. 11 as published, because some projects' tests are flaky. Patches only.",
-        json_schema_extra={"section": "Grading", "unit": "runs"},
+        json_schema_extra={"section": "Grading", "unit": "runs", "only": {"verifier": ["patch"]}},
     )
     grade_target: Annotated[str, AfterValidator(_storable), AfterValidator(str.strip)] = Field(
         default="",
@@ -275,7 +278,7 @@ class SamplingSpec(BaseModel):
         max_length=300,
         title="Your own verifier",
         description="module:function, or the address of an endpoint. Only for those two verifiers.",
-        json_schema_extra={"section": "Grading"},
+        json_schema_extra={"section": "Grading", "only": {"verifier": _WITH_TARGET}},
     )
 
     extra: list[ExtraDraw] = Field(

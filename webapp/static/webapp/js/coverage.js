@@ -145,7 +145,7 @@ function drawFoot(kind) {
   const { extra } = kind;
   if (!extra) return;
   setText(bound("coverage-foot"), `Solid: estimated without bias from the ${count(kind.samples)} samples that every problem has. ` +
-    `${count(extra.problems)} problem${extra.problems === 1 ? " has" : "s have"} up to ${count(extra.most)}, drawn where they help: that looked at the results, so the solid curve leaves them out, and the dashed one beyond it is a model-based estimate. Bands: 95%.`);
+    `${count(extra.problems)} problem${extra.problems === 1 ? " has" : "s have"} up to ${count(extra.most)}, drawn where they help: that looked at the results, so the solid curve leaves them out, and the dashed one beyond it is a model-based estimate for these problems. Bands: 95%.`);
 }
 
 function layoutOf(kind, axis, look, target, forgetZoom) {

@@ -156,13 +156,21 @@ function drawTrouble(state) {
     element("div.tight", {},
       element("strong", {}, state.reason ? `${title}: ${state.reason}` : title),
       element("p", {}, keptText(state)),
-      ...state.failures.map((failure, i) => failureBox(failure, i === 0)))));
+      ...worthSaying(state).map((failure, i) => failureBox(failure, i === 0)))));
+}
+
+/** One failure without output is told by the title already. */
+function worthSaying({ reason, failures }) {
+  const [only] = failures;
+  return failures.length === 1 && !only.log_tail && reason.endsWith(only.reason) ? [] : failures;
 }
 
 function keptText(state) {
   const drawn = state.kind.drawn || 0;
   return drawn ? `The ${count(drawn)} samples drawn before are kept, and everything below is made from them.`
-    : state.stages[0]?.name === "import" ? "Nothing of the file was stored." : "Nothing was drawn before.";
+    : state.stages[0]?.name !== "import" ? "Nothing was drawn before."
+    : state.status === "failed" ? "Nothing of the file was stored. Correct it and upload it again: reading the same one again would end the same way."
+    : "Nothing of the file was stored.";
 }
 
 function failureBox(failure, open) {
