@@ -13,8 +13,8 @@ import torch
 
 from benchmarks._gpu import measure_machine, prompt_tokens, random_model, run_call
 from benchmarks._report import Row, write_report
+from engine.models.parallel import Group
 from engine.sampling import Engine, Request, SamplingParams
-from engine.sampling.parallel import Group
 
 SHAPE, SAMPLES, PREFIX, NEW = "CodeLlama-13B", (64, 256, 512), 1024, 64
 NOTES = (

@@ -144,7 +144,7 @@ class NonFiniteLoss(RuntimeError):
             f"step {step}: {bad or 'the gradient is not finite'}. Images: {', '.join(names)}. The batch is kept in "
             f"{path.name}. Try a lower learning rate or precision fp32."
         )
-        self.step, self.names, self.path = step, names, path
+        self.step, self.names, self.losses, self.path = step, names, losses, path
 
 
 def train(
@@ -334,9 +334,10 @@ class _Run:
         best = ap > self._best_ap
         self._best_ap, self._since_best = (ap, 0) if best else (self._best_ap, self._since_best + 1)
         if self._rank == 0:
-            self._save(best)
+            # Told before it is kept: who is killed in between does the epoch again and tells the same once more.
             gates = self._model.gate_rows()
             self._hooks.epoch(EpochStats(self._epoch, self._config.epochs, loss, ap, best, results, gates))
+            self._save(best)
 
     def _save(self, best: bool) -> None:
         if best:

@@ -88,6 +88,7 @@ def test_what_is_planned_comes_first(finished: Experiment) -> None:
     ("change", "why"),
     [
         ({"status": Status.FAILED}, "retry"),
+        ({"spec": {"samples": 16, "stop_when_solved": True}}, "to the unsolved ones alone"),
         (
             {"spec": {"samples": 16, "imported": {"file": "a", "size": 1, "sha256": "0" * 64, "format": "csv"}}},
             "Import",

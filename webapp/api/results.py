@@ -11,7 +11,7 @@ from django.urls import reverse
 from ninja import Query, Router
 from pydantic import Field
 
-from engine.coverage import coverage_curve
+from jobs.kinds.sampling.curve import ESTIMATOR
 from jobs.kinds.sampling.models import Problem as SampledProblem
 from jobs.kinds.sampling.models import Sample, SampleText, Verdict
 from jobs.kinds.sampling.spec import MAX_SAMPLES
@@ -116,9 +116,9 @@ def get_curve(
     experiment = _sampling(request, code)
     counters = load_counters([experiment])[experiment.pk]
     asked = None if k is None else sorted({each for each in k if each <= counters.reach})
-    curve = coverage_curve(counters.n, counters.c, asked)
-    names = ("k", "coverage", "lo", "hi")
-    return {name: getattr(curve, name).tolist() for name in names} | {"complete_to": counters.reach}
+    curve = counters.curve(asked)
+    found = {name: getattr(curve, name).tolist() for name in ("k", "coverage", "lo", "hi")}
+    return found | {"complete_to": counters.reach, "estimator": ESTIMATOR[counters.stops]}
 
 
 @router.get(
@@ -145,19 +145,9 @@ def list_problems(
 
 def _problem(row: SampledProblem) -> dict[str, Any]:
     names = (
-        "index",
-        "uid",
-        "question",
-        "answer",
-        "n",
-        "c",
-        "errors",
-        "timeouts",
-        "extra_n",
-        "extra_c",
-        "drawn",
-        "tokens",
-    )
+        "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "extra_n", "extra_c", "drawn", "tokens",
+        "first_correct",
+    )  # fmt: skip
     return {name: getattr(row, name) for name in names}
 
 

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db.models import Max
 
 from engine.endpoint import EndpointError, find_endpoint, is_hosted
+from engine.models.sources import ModelError
 from engine.problems import Problem, bundled
-from engine.sampling.sources import ModelError
 from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow
@@ -85,6 +85,8 @@ def check_total(problems: int, samples: int) -> None:
 
 def check_extra(problems: int, spec: SamplingSpec) -> None:
     """Raise SpecError when an extra draw names problems that are not there or makes the experiment too large."""
+    if spec.extra and spec.stop_when_solved:
+        raise SpecError("extra", "Problems stop when they are solved here: drawing more goes to the others anyway.")
     targets = [draw.targets for draw in spec.extra]
     if any(problem >= problems for each in targets for problem in each):
         raise SpecError("extra", f"An extra draw names a problem beyond the last one, {problems - 1}.")

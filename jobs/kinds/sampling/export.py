@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.coverage import coverage_curve
+from jobs.kinds.sampling.curve import measured_curve, tries_of
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -42,18 +42,9 @@ _COLUMNS = (
 )
 _FIELDS = ("problem__index", "problem__uid", *_COLUMNS[2:-1], "body__text")
 _PROBLEM_COLUMNS = (
-    "index",
-    "uid",
-    "question",
-    "answer",
-    "n",
-    "c",
-    "errors",
-    "timeouts",
-    "tokens",
-    "extra_n",
+    "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct", "extra_n",
     "extra_c",
-)
+)  # fmt: skip
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -68,6 +59,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     from django.conf import settings
 
     from jobs.kinds.sampling.models import Problem
+    from jobs.kinds.sampling.stopping import settled
     from jobs.leases import Lease, extend
 
     folder = export_folder(settings.DATA_DIR, shard.experiment.code)
@@ -78,6 +70,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     return {
         "done": 0,
         "folder": str(folder),
+        "settled": settled(shard.experiment),
         "problems": [list(row) for row in problems.values_list(*_PROBLEM_COLUMNS)],
     }
 
@@ -121,11 +114,15 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    columns = np.array(
-        [[row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "extra_n", "extra_c")]
+    n, c, extra_n, extra_c, first = (
+        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]
+        for name in ("n", "c", "extra_n", "extra_c", "first_correct")
     )
-    n, c = columns[:2] - columns[2:]  # extra draws looked at c: with them the estimate would be biased
-    curve = coverage_curve(n, c, ks=np.arange(1, n.min(initial=10**9) + 1) if n.size else [])
+    # Extra draws looked at c: with them the estimate would be biased.
+    n, c = ([all - extra for all, extra in zip(*pair, strict=True)] for pair in ((n, extra_n), (c, extra_c)))
+    settled = job["settled"]
+    reach = min(n, default=0) if settled is None else settled
+    curve = measured_curve(n, c, tries_of(first), settled, np.arange(1, reach + 1) if n else [])
     rows = zip(curve.k, curve.coverage, curve.lo, curve.hi, curve.problems, strict=True)
     _write_csv(folder / "coverage.csv", ("k", "coverage", "lo", "hi", "problems"), rows)
     files = {

@@ -15,6 +15,7 @@ from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.models import Verdict
 from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.kinds.sampling.stopping import is_needed
 from jobs.kinds.sampling.store import problems_of, samples_of
 from jobs.models import Shard
 
@@ -32,15 +33,16 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
     drawn: dict[int, set[int]] = defaultdict(set)
     for problem, index in samples_of(shard, problems).values_list("problem__index", "index"):
         drawn[problem].add(index)
+    work = work_of(shard.payload)
     missing = {
-        index: [i for i in range(part.first, part.last) if i not in drawn[index]]
-        for part in work_of(shard.payload).parts
+        index: [i for i in range(part.first, part.last) if i not in drawn[index] and is_needed(problems[index], i)]
+        for part in work.parts
         for index in part.problems
     }
     values = spec.model_dump()
     return {
         **_hosted(spec),
-        "done": sum(map(len, drawn.values())),
+        "done": work.size - sum(map(len, missing.values())),  # drawn, or not needed
         "model": spec.model,
         "model_dirs": [str(path) for path in settings.MODEL_DIRS],
         "params": {name: values[name] for name in _PARAMS},
@@ -78,7 +80,7 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
     items = [{"sample": pk, "text": text or "", "problem": index} for pk, text, index in pending]
     waiting = {item["problem"] for item in items}
     return {
-        "done": samples.exclude(verdict=Verdict.PENDING).count(),
+        "done": work_of(shard.payload).size - len(items),  # graded, or never drawn
         "verifier": spec.verifier,
         "settings": verifier_settings(spec).as_job(),
         # Once for each problem: its tests may be large.

@@ -18,7 +18,7 @@ GENERATE, GRADE, EXPORT, IMPORT = "generate", "grade", "export", "import"
 # Small shards show first points soon and spread over many workers; in large ones the engine's batch stays full for
 # longer between its start and end, and more samples share a problem's prompt. What a lost shard had drawn is kept.
 SMALLEST_SHARD, LARGEST_SHARD = 256, 8_192  # samples
-_WANTED_SHARDS = 32
+_WANTED_SHARDS = 16
 # More problems a shard than this would mean fewer samples that share a problem's prompt.
 MAX_PROBLEM_BLOCK = 64
 
@@ -92,17 +92,23 @@ def shard_samples(total: int) -> int:
     return min(LARGEST_SHARD, max(SMALLEST_SHARD, total // _WANTED_SHARDS))
 
 
-def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
+def blocks(problems: int, samples: int, start: int = 0, *, growing: bool = False) -> Iterator[Block]:
     """Cut problems x [start, samples) into blocks of about ``shard_samples``, ordered by sample index.
 
-    The very first row of blocks is a quarter as wide, so that a page shows its first point sooner.
+    The very first row of blocks is a quarter as wide, so that a page shows its first point sooner. ``growing``: rows
+    begin as narrow as a useful shard allows and double, because those that follow may not be needed.
     """
     if problems < 1:
         return
     height, width = block_shape(problems, samples - start)
+    least = max(1, SMALLEST_SHARD // height)
     first = start
     while first < samples:
-        last = min(samples, first + (width if first else max(1, width // 4)))
+        if growing:
+            step = min(width, max(least, first))
+        else:
+            step = width if first else max(1, width // 4)
+        last = min(samples, first + step)
         for top in range(0, problems, height):
             yield Block(top, min(problems, top + height), first, last)
         first = last
@@ -110,7 +116,7 @@ def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
 
 def block_shape(problems: int, samples: int) -> tuple[int, int]:
     """(problems, samples of each) of a block, at most: what one call of the engine draws."""
-    height = min(problems, MAX_PROBLEM_BLOCK)
+    height = -(-problems // -(-problems // MAX_PROBLEM_BLOCK))  # 100 problems are two blocks of 50, not 64 and 36
     return height, max(1, shard_samples(problems * samples) // height)
 
 
@@ -131,7 +137,12 @@ def ragged(ranges: Mapping[int, tuple[int, int]]) -> Iterator[Ragged]:
 
 
 def works(
-    problems: int, samples: int, extra: Sequence[Mapping[int, int]] = (), existing: Sequence[Work] = ()
+    problems: int,
+    samples: int,
+    extra: Sequence[Mapping[int, int]] = (),
+    existing: Sequence[Work] = (),
+    *,
+    growing: bool = False,
 ) -> list[Work]:
     """``existing``, unchanged, and after it what is missing: ``samples`` of every problem, then for each extra draw
     (problem -> samples in all) what its problems do not have by then."""
@@ -142,7 +153,7 @@ def works(
             covered[problem] = max(covered[problem], part.last)
     if len(set(covered)) <= 1:
         start = max(covered, default=0)
-        planned += blocks(problems, samples, start)
+        planned += blocks(problems, samples, start, growing=growing)
     else:
         planned += ragged({problem: (first, samples) for problem, first in enumerate(covered)})
     covered = [max(samples, first) for first in covered]
@@ -169,6 +180,7 @@ def stages(
     existing: Sequence[Work] = (),
     *,
     generate_queue: str = "gpu",
+    growing: bool = False,
 ) -> list[StagePlan]:
     """The stages for ``samples`` of each of ``problems`` and the ``extra`` draws.
 
@@ -176,7 +188,9 @@ def stages(
     So a longer plan begins with the shorter one, whatever was asked for then. A model behind an endpoint needs no GPU:
     its samples are drawn on the "cpu" queue.
     """
-    shards = [ShardPlan(work.payload(), work.size) for work in works(problems, samples, extra, existing)]
+    shards = [
+        ShardPlan(work.payload(), work.size) for work in works(problems, samples, extra, existing, growing=growing)
+    ]
     return [
         StagePlan(GENERATE, queue=generate_queue, unit="samples", shards=shards),
         StagePlan(GRADE, queue="cpu", unit="samples", pairwise=True, shards=shards),

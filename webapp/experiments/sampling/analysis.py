@@ -11,6 +11,7 @@ from engine.coverage import backtest, coverage_curve, expected_gains, fit_power_
 from engine.coverage.bands import Floats, Ints, mean_over_problems
 from engine.selection import NO_ANSWER, Answers, best_of, selection_curves, vote_bars
 from engine.serial import as_json
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.sampling.answers import answer_classes, probable_samples, rewarded_samples, votes_of
 from webapp.experiments.sampling.costs import costs_of
@@ -23,6 +24,7 @@ Json = dict[str, Any]
 FAR = 10  # times the samples there are: how far forecasts are drawn
 MORE = (1, 3, 9)  # times the samples there are: how much more drawing is weighed
 POINTS = 60
+STOPS = "Problems stop when they are solved, so their samples are no fair draw to select from."
 SELECTORS = {  # name, title and short title of engine.selection's
     "majority vote": ("majority", "Majority vote", "majority"),
     "best of k": ("reward", "Highest reward", "reward"),
@@ -41,13 +43,16 @@ def forecast_data(experiment: Experiment) -> Json:
 
 
 def _forecast(experiment: Experiment) -> Json:
+    nothing: Json = dict.fromkeys(("measured", "forecast", "law", "backtest", "gains"))
+    if stops_when_solved(experiment):
+        return {"graded": 0, "reach": 0, "problems": 0, **nothing}
     every = load_counters([experiment])
     counters = every[experiment.pk]
     kept = counters.only([uid for uid, n in zip(counters.uid, counters.n, strict=True) if n])
     extra = int(kept.all_n.sum() - kept.n.sum())
     data: Json = {"graded": int(counters.all_n.sum()), "reach": kept.reach, "problems": len(kept.uid), "extra": extra}
     if not kept.reach:
-        return data | {"measured": None, "forecast": None, "law": None, "backtest": None, "gains": None}
+        return data | nothing
     n, c = kept.n, kept.c
     ks = log_spaced(max(FAR * kept.reach, int(kept.all_n.max())), POINTS)
     # Of all samples: the beta-binomial law is right whatever decided who got how many. Everything else is not.
@@ -93,6 +98,8 @@ def selection_data(experiment: Experiment) -> Json:
 
 def _selection(experiment: Experiment) -> Json:
     """{"graded", "problems", "measured", "methods", "votes", "why"}; methods are empty and why says so without any."""
+    if stops_when_solved(experiment):
+        return {"graded": 0, "problems": 0, "measured": None, "methods": [], "votes": [], "why": STOPS}
     counters = load_counters([experiment])[experiment.pk]
     found = answer_classes(experiment)
     indices = [index for index in counters.index.tolist() if index in found]

@@ -8,11 +8,11 @@ from pathlib import Path
 from django.conf import settings
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 
+from engine.cost import estimate as engine_estimate
+from engine.cost import fit as engine_fit
 from engine.cost import gpu_dollars, token_dollars
+from engine.models import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.problems import Problem
-from engine.sampling import DEMO_MODEL, ModelError, ModelShape, model_shape
-from engine.sampling import estimate as engine_estimate
-from engine.sampling import fit as engine_fit
 from jobs import metrics
 from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
@@ -67,7 +67,8 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
     """Rows for the form. Unknown parts say so instead of guessing."""
     samples = len(problems) * spec.samples
     measured = measure(spec, team)
-    rows = [Row("Problems", f"{len(problems):,}"), Row("Samples", f"{samples:,}")]
+    drawn = Row("Samples", f"at most {samples:,}", BOUND) if spec.stop_when_solved else Row("Samples", f"{samples:,}")
+    rows = [Row("Problems", f"{len(problems):,}"), drawn]
     shape = known_shape(spec)
     if shape is None:
         rows += [
@@ -100,7 +101,8 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
         *_speed(measured, told.seconds),
         *_price(measured, told.seconds, team),
     ]
-    return Estimate(rows, _note(measured))
+    note = f"{_note(measured)} As if every sample were drawn; a problem that is solved takes fewer."
+    return Estimate(rows, note.strip() if spec.stop_when_solved else _note(measured))
 
 
 def hosted_estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimate:
@@ -108,7 +110,7 @@ def hosted_estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> 
     samples = len(problems) * spec.samples
     rows = [
         Row("Problems", f"{len(problems):,}"),
-        Row("Samples", f"{samples:,}"),
+        Row("Samples", f"at most {samples:,}" if spec.stop_when_solved else f"{samples:,}"),
         Row("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}", BOUND),
     ]
     price = token_price(spec.model, prices_of(team))

@@ -124,7 +124,10 @@ def _spec(experiment: Experiment) -> SamplingSpec:
         raise CannotDraw("Imported results cannot be drawn further: no model is behind them.")
     if experiment.status in ENDED and experiment.status != Status.FINISHED:
         raise CannotDraw(_CANNOT)
-    return SamplingSpec.model_validate(experiment.spec)
+    spec = SamplingSpec.model_validate(experiment.spec)
+    if spec.stop_when_solved:
+        raise CannotDraw("Problems stop when they are solved here, so Draw more goes to the unsolved ones alone.")
+    return spec
 
 
 def _allocate(counters: Counters, planned: npt.NDArray[np.int64], spend: float, prices: Floats) -> Allocation:

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from engine.endpoint import is_hosted
+from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
-from engine.sampling import DEMO_MODEL
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.checks import check_spec, load_problems
 from jobs.kinds.sampling.models import ProblemSet

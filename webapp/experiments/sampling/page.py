@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
 from jobs.kinds.sampling.spec import MAX_SAMPLES, ExtraDraw
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
@@ -21,7 +22,8 @@ _MOST_GROUPS = 8  # numbers of samples of an extra draw that its setting spells 
 
 
 class SamplingPage(KindPage):
-    tabs = (Tab("samples", "Samples", has_samples=True), Tab("analysis", "Analysis"))
+    tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
+    actions = frozenset({"more", "regrade"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
@@ -53,6 +55,7 @@ class SamplingPage(KindPage):
         common = {
             "imported": page.experiment.spec.get("imported"),
             "planned": planned,
+            "stops": stops_when_solved(page.experiment),
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),
@@ -71,7 +74,7 @@ class SamplingPage(KindPage):
             return common | {
                 "data_url": page.url("data", part="NAME"),
                 "cost": cost_panel(page.experiment),
-                "can_draw": page.access.can_write,
+                "can_draw": page.access.can_write and not stops_when_solved(page.experiment),
             }
         return common
 

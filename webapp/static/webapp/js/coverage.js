@@ -1,9 +1,9 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
-import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { figureButtons, savePlot } from "./figures.js";
 import { count, percent, span } from "./format.js";
-import { waitText } from "./live.js";
+import { drawWait, queueText } from "./live.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
 const BAND = 0.18;
@@ -18,6 +18,7 @@ export function mountCoverage(panel) {
   let asTable = false;
   let drawn = "";
   let beyond = null; // the model's estimate where only extra draws reach
+  const foot = bound("coverage-foot").textContent;
   let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
@@ -39,15 +40,15 @@ export function mountCoverage(panel) {
     setHidden(figure, !ready || asTable);
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
+    setText(bound("coverage-foot"), kind.extra ? extraText(kind) : `${foot}${takenText(kind.kpis.first_success)}`);
     setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
-    if (!ready) { drawWait(wait, next); return; }
+    if (!ready) { drawWait(wait, next, waitText(next)); return; }
     const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable, kind.extra]);
     if (drawn === signature) return;
     drawn = signature;
     if (asTable) holder.replaceChildren(coverageTable(kind.curve, tail(kind)));
     else plot(figure, kind, scale, panel, forgetZoom);
     figure.setAttribute("aria-label", sentence(kind, tail(kind)));
-    drawFoot(kind);
     if (kind.extra?.graded) askBeyond(kind.extra.graded);
   }
 
@@ -89,18 +90,12 @@ export function mountCoverage(panel) {
 
 const sizeOf = (target) => `${target.clientWidth}x${target.clientHeight}`;
 
-function drawWait(wait, state) {
-  const [title, why] = waitText(state);
-  const text = `${title}\n${why}`;
-  if (wait.dataset.text === text) return;
-  wait.dataset.text = text;
-  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
-}
-
-function priorityButton(state) {
-  if (state.status !== "queued" || !document.getElementById("priority")) return null;
-  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
+function waitText(state) {
+  if (state.status === "queued") return queueText(state);
+  const isImport = state.stages[0]?.name === "import";
+  if (isImport && state.status === "running") return ["Reading the file", "It is checked to its end before its first sample is stored."];
+  if (state.status === "running") return ["No graded samples yet", "The first answers show up a few seconds after the model is loaded."];
+  return ["Nothing was graded", "There is no sample to draw a curve from."];
 }
 
 function colours(scope, slot) {
@@ -141,11 +136,9 @@ function tailTraces(curve, look) {
   ];
 }
 
-function drawFoot(kind) {
-  const { extra } = kind;
-  if (!extra) return;
-  setText(bound("coverage-foot"), `Solid: estimated without bias from the ${count(kind.samples)} samples that every problem has. ` +
-    `${count(extra.problems)} problem${extra.problems === 1 ? " has" : "s have"} up to ${count(extra.most)}, drawn where they help: that looked at the results, so the solid curve leaves them out, and the dashed one beyond it is a model-based estimate for these problems. Bands: 95%.`);
+function extraText({ extra, samples }) {
+  return `Solid: estimated without bias from the ${count(samples)} samples that every problem has. ` +
+    `${count(extra.problems)} problem${extra.problems === 1 ? " has" : "s have"} up to ${count(extra.most)}, drawn where they help: that looked at the results, so the solid curve leaves them out, and the dashed one beyond it is a model-based estimate for these problems. Bands: 95%.`;
 }
 
 function layoutOf(kind, axis, look, target, forgetZoom) {
@@ -187,9 +180,17 @@ function subtitle(state) {
   const kind = state.kind;
   const complete = kind.curve.complete_to;
   const problems = `${count(kind.total_problems)} problems`;
+  const each = kind.stops ? `up to ${count(kind.samples)} samples each, until one is correct` : `${count(kind.samples)} samples each`;
   const extra = kind.extra ? `, ${count(kind.extra.samples)} more where they help` : "";
-  return complete >= kind.samples ? `${problems}, ${count(kind.samples)} samples each${extra}`
+  return complete >= kind.samples ? `${problems}, ${each}${extra}`
     : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
+}
+
+/** Of experiments that stop problems when they are solved. */
+function takenText(found) {
+  if (!found) return "";
+  const band = found.lo === null ? "" : ` (95% band ${found.lo.toFixed(1)} to ${found.hi.toFixed(1)})`;
+  return ` A problem takes ${found.mean.toFixed(1)} samples on average${band} until the first correct one or the end.`;
 }
 
 function sentence(kind, tail) {

@@ -2,7 +2,7 @@
 
 import { element, setText, svg } from "./dom.js";
 import { count, percent, short, span } from "./format.js";
-import { onState } from "./live.js";
+import { drawCount, onState, tellKept } from "./live.js";
 
 const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
 
@@ -40,6 +40,11 @@ function tokensText(k) {
   return k.prompt_tokens ? `${short(k.tokens)} tokens, ${short(k.prompt_tokens)} of prompts` : `${short(k.tokens)} tokens`;
 }
 
+/** Where problems stop when they are solved: what a solved one takes. */
+function drawnText(k) {
+  return k.first_success?.per_solved ? `${k.first_success.per_solved.toFixed(1)} a solved problem` : tokensText(k);
+}
+
 function drawKpis({ kind, metrics, status }) {
   const k = kind.kpis;
   const graded = kind.curve.k.length > 0;
@@ -51,10 +56,15 @@ function drawKpis({ kind, metrics, status }) {
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `of ${short(kind.planned)}`, tokensText(k));
+  fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.planned)}`, drawnText(k));
   if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);
+  drawCount("samples", kind.drawn);
 }
 
+tellKept(({ kind, stages, status }) => (kind.drawn ? `The ${count(kind.drawn)} samples drawn before are kept, and everything below is made from them.`
+  : stages[0]?.name !== "import" ? "Nothing was drawn before."
+  : status === "failed" ? "Nothing of the file was stored. Correct it and upload it again: reading the same one again would end the same way."
+  : "Nothing of the file was stored."));
 onState(drawKpis);
