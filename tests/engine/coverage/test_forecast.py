@@ -205,3 +205,26 @@ def test_the_interval_of_a_plan_holds_what_it_solves() -> None:
         inside += plan.lo <= new <= plan.hi
     assert np.mean(expected) == pytest.approx(np.mean(found), rel=0.15)
     assert inside / 40 > 0.88
+
+
+def test_extra_draws_bias_the_usual_estimate_and_not_that_of_the_first_samples() -> None:
+    """200 problems, 6 samples each, then 60 more for each unsolved one: what the exported curves leave out, and why."""
+    random = np.random.default_rng(5)
+    first = 6
+    errors: dict[str, list[float]] = {"pooled": [], "first": [], "model": []}
+    for _ in range(24):
+        p = random.beta(0.25, 1.25, 200)
+        c = random.binomial(first, p)
+        plan = allocate(np.full(200, first), c, 60 * int((c == 0).sum()), draws=50)
+        assert plan is not None
+        n, both = first + plan.samples, c + random.binomial(plan.samples, p)
+        truth = float(np.mean(1 - (1 - p) ** 4))
+        errors["pooled"].append(coverage_curve(n, both, [4]).coverage[0] - truth)
+        errors["first"].append(coverage_curve(np.full(200, first), c, [4]).coverage[0] - truth)
+        curve = model_curve(n, both, [4])
+        assert curve is not None
+        errors["model"].append(curve.coverage[0] - truth)
+    mean = {name: float(np.mean(values)) for name, values in errors.items()}
+    spread = {name: float(np.std(values) / np.sqrt(24)) for name, values in errors.items()}
+    assert mean["pooled"] > 0.01 and mean["pooled"] > 5 * spread["pooled"]
+    assert abs(mean["first"]) < 3 * spread["first"] and abs(mean["model"]) < 0.008
