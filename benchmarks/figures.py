@@ -58,7 +58,7 @@ def throughput(rows: Rows) -> go.Figure:
         figure.add_scatter(x=x, y=y, name=f"prefix {prefix:,}", mode="lines+markers", line=line, marker={"size": 7})
         figure.add_scatter(x=x, y=floor, name="its floor", mode="lines", line={**line, "width": 1.5, "dash": "dash"})
     points = next(iter(measured.values()))
-    alone = [row["peers"]["no attention, equal rows"] for _, row in points]
+    alone = [row["peers"]["no attention"] for _, row in points]
     grey = {"color": COLOURS[6], "dash": "dot", "width": 2}
     figure.add_scatter(x=[samples for samples, _ in points], y=alone, name="no attention", mode="lines", line=grey)
     first, peers = points[0][0], points[0][1]["peers"]

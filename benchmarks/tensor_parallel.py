@@ -72,8 +72,8 @@ def worker(rank: int, size: int, folder: str) -> None:
             print(f"{size} GPUs, {samples} samples: {rates[samples]:,.0f} tokens/s", flush=True)
     if rank == 0:
         (Path(folder) / "rates.json").write_text(json.dumps(rates))
-    group.leave()
-    os._exit(0)  # CUDA graphs that hold NCCL work may hang in the interpreter's clean-up
+    sys.stdout.flush()
+    os._exit(0)  # where CUDA graphs hold NCCL work, leaving the group hangs, and so does the interpreter's clean-up
 
 
 if __name__ == "__main__":

@@ -246,6 +246,8 @@ def _engine(experiment: Any) -> tuple[float, float]:
 
 
 def _report(rows: list[Row]) -> None:
+    import torch  # noqa: F401  # the report names the GPUs of a process that has torch
+
     notes = (
         "SmolLM2-135M-Instruct, few-shot chat prompt, temperature 0.8, at most 64 new tokens, 'gsm8k' grading on one "
         "CPU worker, SQLite and the embedded Valkey. Cold: imports, unpacking the GGUF file, compiling every kernel "

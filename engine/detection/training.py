@@ -144,7 +144,7 @@ class NonFiniteLoss(RuntimeError):
             f"step {step}: {bad or 'the gradient is not finite'}. Images: {', '.join(names)}. The batch is kept in "
             f"{path.name}. Try a lower learning rate or precision fp32."
         )
-        self.step, self.names, self.losses, self.path = step, names, losses, path
+        self.step, self.names, self.path = step, names, path
 
 
 def train(
@@ -327,6 +327,7 @@ class _Run:
                         device=self._device,
                         max_detections=self._config.val_max_detections,
                         loader=self._val_loader,
+                        on_batch=self._show_life,
                     )
                 )
             ap = sum(each.result.overall.ap or 0.0 for each in results) / len(results)
@@ -338,6 +339,10 @@ class _Run:
             gates = self._model.gate_rows()
             self._hooks.epoch(EpochStats(self._epoch, self._config.epochs, loss, ap, best, results, gates))
             self._save(best)
+
+    def _show_life(self, *_: object) -> None:
+        """Between two batches of validation, which reports nothing else. A cancel waits for the epoch's end."""
+        self._hooks.cancelled()
 
     def _save(self, best: bool) -> None:
         if best:

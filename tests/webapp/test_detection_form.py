@@ -131,9 +131,10 @@ def test_the_estimate_counts_and_uses_measured_speeds(team: Team, cells: DataSet
     rows = {row.label: row.value for row in FORM.estimate(spec, team).rows}
     assert rows == {"Runs": "10", "Steps of a run": "450", "Images in all": "72,000", "Training time": "not known yet"}
     make_detection(team)
-    Epoch.objects.update(values={"images_per_second": 100.0})
+    Epoch.objects.update(values={"images_per_second": 100.0, "memory": 2**30, "batch": 8})
     rows = {row.label: row.value for row in FORM.estimate(spec, team).rows}
     assert rows["RetinaNet"] == "100 images/s" and rows["Training time"] == "about 12 min on one worker"
+    assert rows["its GPU memory"] == "about 2.1 GB"  # a batch of 16
     own = DetectionSpec.model_validate({"data": f"set/{cells.code}", "images": 20, "rules": ["none"]})
     rows = {row.label: row.value for row in FORM.estimate(own, team).rows}
     assert rows["Images in all"] == "24", "three epochs of the 8 images that are trained on"

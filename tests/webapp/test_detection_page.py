@@ -167,6 +167,19 @@ def test_curves_are_means_over_seeds(team: Team, bob: User, as_user: SignIn) -> 
     assert found["confusion"]["rows"][0]["sum"] == 98
 
 
+def test_another_methods_mean_curve_is_beside(team: Team, bob: User, as_user: SignIn) -> None:
+    experiment, client = make_detection(team), as_user(bob)
+    for seed, precision in enumerate((0.5, 0.7)):
+        score = AngleScore.objects.get(run__experiment=experiment, run__rule="perfect", run__seed=seed, angle=0)
+        score.details["curves75"] = {"ellipse": [precision] * 101, "corner": [precision / 2] * 101}
+        score.save()
+    asked = {"method": "retinanet.largest", "beside": "retinanet.perfect", "iou": "75"}
+    beside = client.get(address(experiment, "curves"), asked).context["curves"]["beside"]
+    assert (beside["title"], beside["precision"]) == ("Perfect, from masks", [0.45] * 101)
+    asked["beside"] = "retinanet.largest"
+    assert client.get(address(experiment, "curves"), asked).context["curves"]["beside"] is None
+
+
 def test_a_confusion_matrix_of_many_classes_shows_the_common_ones() -> None:
     size = 41
     matrix = [[(row if row == column else 0) for column in range(size)] for row in range(size)]
@@ -192,6 +205,18 @@ def test_a_link_without_samples_has_no_pictures(team: Team, client: Client) -> N
         assert client.get(reverse("shared-tab", args=[token, "curves"])).status_code == 200
         page = client.get(reverse("shared", args=[token])).content.decode()
         assert ("predictions/" in page) is include and ("images/" in page) is include
+
+
+def test_a_stranger_is_told_no_file_names_and_no_reasons(team: Team, bob: User, as_user: SignIn) -> None:
+    experiment = make_detection(team)
+    TriedImage.objects.create(experiment=experiment, index=0, name="passport.jpg", file="tried/x", seq=5)
+    mine = as_user(bob).get(reverse("experiment-live", args=[experiment.code])).json()["kind"]
+    assert mine["tries"][0]["name"] == "passport.jpg" and "a.png" in mine["data"]["report"][0]
+    token = share(experiment, include_samples=False)
+    for answer in (Client().get(reverse("shared-live", args=[token])), Client().get(reverse("shared", args=[token]))):
+        assert "passport" not in answer.content.decode() and "a.png" not in answer.content.decode()
+    theirs = Client().get(reverse("shared-live", args=[token])).json()["kind"]
+    assert theirs["scores"] == mine["scores"] and theirs["data"]["images"] == mine["data"]["images"]
 
 
 def test_pictures_are_those_of_the_experiment(team: Team, bob: User, charlie: User, as_user: SignIn) -> None:

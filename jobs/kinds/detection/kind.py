@@ -20,7 +20,7 @@ from jobs.models import Experiment, Shard
 
 class DetectionKind(Kind):
     name = "detection"
-    title = "Detection under rotation"
+    title = "Detection"
     Spec = DetectionSpec
     runner_module = "jobs.kinds.detection.run"
 

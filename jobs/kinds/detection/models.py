@@ -119,7 +119,8 @@ class Run(models.Model):
 
 
 class Epoch(models.Model):
-    """One epoch. ``values``: {"loss", "losses": {part: mean}, "images_per_second", "learning_rate", "ap", "ap50",
+    """One epoch. ``values``: {"loss", "losses": {part: mean}, "images_per_second", "learning_rate", "memory":
+    bytes of one GPU or null, "batch": images a step of one GPU, "ap", "ap50",
     "ap75", "best", "gates": {loss: [[from degrees, to degrees, positives, regressed], ...]}, "steps": [[step, loss],
     ...]}."""
 

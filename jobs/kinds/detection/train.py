@@ -22,6 +22,7 @@ from engine.detection.data import Dataset, DatasetError
 from engine.detection.training import BEST, CHECKPOINT
 from jobs.kinds.detection.data import open_data
 from jobs.kinds.detection.errors import Hopeless
+from jobs.kinds.detection.memory import forget_memory, peak_memory
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -34,6 +35,7 @@ _STEPS_KEPT = 20  # of an epoch's losses
 
 def train_run(job: dict[str, Any], context: Context) -> None:
     """Train a shard's run to the end of its budget, or go on where it was killed."""
+    forget_memory()
     data = open_data(job["data"], context.data_dir, context)
     folder = Path(job["folder"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,9 +82,12 @@ def _train(
 
 
 def device_here() -> str:
-    """The first GPU, else the CPU with half of its cores: more threads than free cores stand in each other's way."""
-    if torch.cuda.is_available():
-        return "cuda"
+    """The first GPU, else the CPU. Half of its cores: more threads than free cores stand in each other's way."""
+    return "cuda" if torch.cuda.is_available() else cpu()
+
+
+def cpu() -> str:
+    """The CPU even where there is a GPU: that is for the GPU worker, whose engine may fill its memory."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     return "cpu"
 
@@ -128,6 +133,7 @@ class RunHooks:
         self._sums: dict[str, float] = {}
         self._steps: list[list[float]] = []
         self._last: StepStats | None = None
+        self.memory = peak_memory() if processes == 1 else None  # told by the processes otherwise
 
     def repeat(self, epochs: int) -> None:
         """Report the epochs that earlier attempts finished."""
@@ -171,11 +177,15 @@ class RunHooks:
     def epoch(self, stats: EpochStats) -> None:
         assert self._last is not None, "an epoch has at least one step"
         steps = max(1, len(self._steps))
+        if self._processes == 1:
+            self.memory = peak_memory()
         values = {
             "loss": round(stats.loss, 5),
             "losses": _rounded({name: total / steps for name, total in self._sums.items()}),
             "images_per_second": round(self._last.images_per_second * self._processes, 2),
             "learning_rate": self._last.learning_rate,
+            "memory": self.memory,
+            "batch": self._job["train"]["batch_size"] // self._processes,
             **_mean_ap(stats),
             "best": stats.best,
             "gates": {name: [list(asdict(row).values()) for row in rows] for name, rows in stats.gates.items()},

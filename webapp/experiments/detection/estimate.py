@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.db.models import Avg, FloatField
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from statistics import fmean
+from typing import Any
 
 from jobs.kinds.base import SpecError
 from jobs.kinds.detection.checks import data_set, planned_epochs, train_images
@@ -14,10 +13,10 @@ from jobs.kinds.detection.spec import ARCHITECTURES, DetectionSpec
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
 from webapp.experiments.kind_forms import EstimateRow as Row
-from webapp.templatetags.experiments import duration
+from webapp.templatetags.experiments import duration, size
 
 MEASURED = "measured"
-_EARLIER_EPOCHS = 200
+_EARLIER_EPOCHS = 20
 _SIZES = ("backbone", "image_size", "finest_stride")  # what decides how long an image takes, beside the architecture
 
 
@@ -44,6 +43,8 @@ def estimate(spec: DetectionSpec, team: Team) -> Estimate:
             unknown.append(ARCHITECTURES[architecture])
             continue
         rows.append(Row(ARCHITECTURES[architecture], f"{speed:,.0f} images/s", MEASURED))
+        if memory := measured_memory(spec, architecture):
+            rows.append(Row("its GPU memory", f"about {size(int(memory))}", MEASURED))
         seconds += images * len(planned) / len(spec.architectures) / speed
     if unknown:
         rows.append(Row("Training time", "not known yet"))
@@ -54,8 +55,23 @@ def estimate(spec: DetectionSpec, team: Team) -> Estimate:
 
 def measured_speed(spec: DetectionSpec, architecture: str) -> float | None:
     """Images a second of one worker in earlier epochs of the same network and image size; None without any."""
+    speeds = [values["images_per_second"] for values in _earlier(spec, architecture) if "images_per_second" in values]
+    return fmean(speeds) if speeds else None
+
+
+def measured_memory(spec: DetectionSpec, architecture: str) -> float | None:
+    """Bytes of a GPU for the whole batch, by what earlier batches of the same network and image size took: in
+    proportion to the images, which is an upper bound for a larger batch. None where none ran on a GPU."""
+    told = [
+        values["memory"] * max(1.0, spec.batch / values["batch"])
+        for values in _earlier(spec, architecture)
+        if values.get("memory") and values.get("batch")
+    ]
+    return max(told, default=None)
+
+
+def _earlier(spec: DetectionSpec, architecture: str) -> list[dict[str, Any]]:
+    """The latest epochs of the same network and image size."""
     like = {f"experiment__spec__{name}": getattr(spec, name) for name in _SIZES}
-    latest = Epoch.objects.filter(run__architecture=architecture, **like).order_by("-pk").values("pk")[:_EARLIER_EPOCHS]
-    speeds = Epoch.objects.filter(pk__in=list(latest.values_list("pk", flat=True)))
-    mean = speeds.aggregate(mean=Avg(Cast(KT("values__images_per_second"), FloatField())))["mean"]
-    return float(mean) if mean else None
+    found = Epoch.objects.filter(run__architecture=architecture, **like).order_by("-pk")
+    return list(found.values_list("values", flat=True)[:_EARLIER_EPOCHS])

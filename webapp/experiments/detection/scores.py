@@ -32,14 +32,17 @@ class ScoreFilters:
     method: str = ""  # a method's key; empty: the first that has scores
     angle: float | None = None  # None: the first angle it was tested at
     iou: str = "50"  # of the curves: "50" or "75"
+    beside: str = ""  # a method's key: its mean curve is drawn beside
 
     @classmethod
     def read(cls, query: QueryDict, methods: Sequence[Method]) -> ScoreFilters:
-        method = query.get("method", "")
+        known = {each.key for each in methods}
+        method, beside = query.get("method", ""), query.get("beside", "")
         return cls(
-            method=method if method in {each.key for each in methods} else "",
+            method=method if method in known else "",
             angle=number(query.get("angle", "")),
             iou="75" if query.get("iou") == "75" else "50",
+            beside=beside if beside in known and beside != method else "",
         )
 
     def url(self, **changes: Any) -> str:
@@ -78,13 +81,12 @@ def details(experiment: Experiment, filters: ScoreFilters, methods: Sequence[Met
     chosen = next((each for each in offered if each.key == filters.method), offered[0])
     angles = sorted(angles_of[chosen.key])
     angle = filters.angle if filters.angle in angles else angles[0]
-    found = list(
-        AngleScore.objects.filter(experiment=experiment, run__index__in=chosen.runs, angle=angle)
-        .order_by("run__index")
-        .values_list("details", flat=True)
-    )
+    found = _details(experiment, chosen, angle)
     now = replace(filters, method=chosen.key, angle=angle)
-    curves = mean_curves([each.get("curves75" if filters.iou == "75" else "curves", {}) for each in found])
+    part = "curves75" if filters.iou == "75" else "curves"
+    curves = mean_curves(each.get(part, {}) for each in found)
+    other = next((each for each in offered if each.key == filters.beside and each is not chosen), None)
+    beside = mean_curves(each.get(part, {}) for each in _details(experiment, other, angle)) if other else {}
     return {
         "chosen": chosen,
         "offered": offered,
@@ -95,6 +97,7 @@ def details(experiment: Experiment, filters: ScoreFilters, methods: Sequence[Met
         "images": found[0].get("images"),
         "objects": found[0].get("objects"),
         "iou": filters.iou,
+        "beside": other.key if other else "",
         "iou_urls": {each: now.url(iou=each) for each in ("50", "75")},
         "curves": {
             "method": chosen.title,
@@ -102,11 +105,24 @@ def details(experiment: Experiment, filters: ScoreFilters, methods: Sequence[Met
             "angle": angle,
             "iou": f"0.{filters.iou}".rstrip("0"),
             "classes": [{"name": name, "precision": values} for name, values in curves.items()],
+            "beside": {
+                "title": other.title,
+                "slot": other.slot,
+                "precision": [round(fmean(each), 4) for each in zip(*beside.values(), strict=True)],
+            }
+            if other and beside
+            else None,
         },
         "classes": ap_rows(found, "classes"),
         "sizes": [ApRow(SIZES.get(row.title, row.title), row.values) for row in ap_rows(found, "sizes")],
         "confusion": confusion(found),
     }
+
+
+def _details(experiment: Experiment, method: Method, angle: float) -> list[dict[str, Any]]:
+    """AngleScore.details of each of the method's runs that were tested at the angle."""
+    found = AngleScore.objects.filter(experiment=experiment, run__index__in=method.runs, angle=angle)
+    return list(found.order_by("run__index").values_list("details", flat=True))
 
 
 def mean_curves(found: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:

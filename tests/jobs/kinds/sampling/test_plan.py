@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.kinds.sampling.plan import (
     LARGEST_SHARD,
+    MAX_PROBLEM_BLOCK,
     SMALLEST_SHARD,
     Block,
     block_shape,
@@ -69,6 +70,16 @@ def test_large_experiments_have_large_shards() -> None:
     assert shard_samples(200 * 10_000) == LARGEST_SHARD
 
 
+@given(st.integers(1, 3_000))
+def test_blocks_of_problems_are_even(problems: int) -> None:
+    height = block_shape(problems, 1_000)[0]
+    heights = {block.last_problem - block.first_problem for block in blocks(problems, 1)}
+    assert height <= MAX_PROBLEM_BLOCK and sum(b.size for b in blocks(problems, 1)) == problems
+    assert -(-problems // height) == -(-problems // MAX_PROBLEM_BLOCK), "no more blocks than the largest would make"
+    assert max(heights) == height
+
+
+@settings(deadline=None)
 @given(problems, st.lists(samples, min_size=1, max_size=3))
 def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth: list[int]) -> None:
     plan: list[Block] = []

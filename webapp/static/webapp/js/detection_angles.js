@@ -58,7 +58,9 @@ function sentence(lines, name, paper) {
   drops.sort((a, b) => a.drop - b.drop);
   const [least, most] = [drops[0], drops.at(-1)];
   const end = degrees(least.line.points.at(-1).angle);
-  return `From 0° to ${end} ${lower(least.line.method.title)} loses ${points(least.drop)} points of ${name}, ${lower(most.line.method.title)} ${points(most.drop)}.${source}`;
+  const start = degrees(least.line.points[0].angle);
+  const told = ({ line, drop }) => `${lower(line.method.title)} ${drop < 0 ? "gains" : "loses"} ${points(Math.abs(drop))} points of ${name}`;
+  return `From ${start} to ${end}: ${told(least)}; ${told(most)}.${source}`;
 }
 
 function figureOf(plot, lines, paper, metric) {

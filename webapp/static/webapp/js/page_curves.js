@@ -30,12 +30,14 @@ function cellsOf(table) {
 function mountCurves(panel, data) {
   const { classes } = data;
   const several = classes.length > 1;
+  const free = SLOTS.filter((slot) => slot !== data.slot && slot !== data.beside?.slot);
   const mean = { name: "mean of the classes", precision: recalls.map((_, i) => spread(classes.map(({ precision }) => precision[i]))?.mean ?? 0), slot: data.slot, dash: "solid", width: 3 };
-  const lines = classes.map((each, i) => ({ ...each, slot: classes.length > MOST ? 8 : several ? SLOTS[i] : data.slot, dash: "solid", width: classes.length > MOST ? 1 : 1.75 }));
+  const lines = classes.map((each, i) => ({ ...each, slot: classes.length > MOST ? 8 : several ? free[i] || 8 : data.slot, dash: "solid", width: classes.length > MOST ? 1 : 1.75 }));
   setText(panel.querySelector("[data-sub]"), `${data.method} at ${degrees(data.angle)}, IoU ${data.iou}`);
   const legend = classes.length > MOST ? [legendItem({ slot: 8, dash: "solid", title: `each of ${classes.length} classes` })] : lines.map((line) => legendItem({ ...line, title: line.name }));
-  panel.querySelector("[data-legend]").replaceChildren(...legend, ...(several ? [legendItem({ ...mean, title: mean.name })] : []));
-  const shown = several ? [...lines, mean] : lines;
+  const beside = data.beside ? [{ ...data.beside, name: `${data.beside.title}${several ? ", mean" : ""}`, dash: "dash", width: 2 }] : [];
+  panel.querySelector("[data-legend]").replaceChildren(...legend, ...[...(several ? [mean] : []), ...beside].map((line) => legendItem({ ...line, title: line.name })));
+  const shown = [...lines, ...(several && lines.length ? [mean] : []), ...beside];
   if (!shown.length) panel.querySelector("[data-wait]").replaceChildren(element("div.state", {}, element("h2", {}, "Nothing to find"), element("p", {}, "No object is left on the canvas at this angle.")));
   mountFigure(panel, "precision-recall", (plot) => (shown.length ? figureOf(plot, shown, data) : null))();
 }
@@ -48,7 +50,7 @@ function figureOf(plot, shown, data) {
   const x = { range: [0, 1.005], tickformat: ".0%", dtick: 0.2, title: { text: "recall" } };
   const tenths = recalls.filter((_, i) => i % 10 === 0);
   return {
-    traces, layout: plotLayout(plot, { x, y: { title: { text: "precision", font: { size: 12 } } }, revision: `${data.method}-${data.angle}-${data.iou}` }),
+    traces, layout: plotLayout(plot, { x, y: { title: { text: "precision", font: { size: 12 } } }, revision: `${data.method}-${data.angle}-${data.iou}-${data.beside?.title}` }),
     caption: `Precision at each recall: ${data.method} at ${data.angle} degrees, IoU ${data.iou}`, heads: ["Class", ...tenths.map((recall) => `at recall ${percent(recall, 0)}`)],
     rows: shown.map(({ name, precision }) => [name, ...tenths.map((_, i) => percent(precision[10 * i], 0))]),
     raw: shown.map(({ name, precision }) => [name, ...tenths.map((_, i) => precision[10 * i])]),
