@@ -14,6 +14,7 @@ from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow
 from jobs.kinds.sampling.models import ProblemSet, SampleText
+from jobs.kinds.sampling.plan import samples_planned
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.models import Experiment
@@ -68,6 +69,7 @@ def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
             "needs. Choose another verifier, or add it to the set: docs/problem-format.md shows how.",
         )
     check_total(len(problems), spec.samples)
+    check_extra(len(problems), spec)
     return problems
 
 
@@ -79,6 +81,17 @@ def check_total(problems: int, samples: int) -> None:
             f"{problems:,} problems × {samples:,} samples is more than the {MAX_TOTAL_SAMPLES:,} an experiment may "
             f"hold. Draw at most {MAX_TOTAL_SAMPLES // problems:,} samples, or use fewer problems.",
         )
+
+
+def check_extra(problems: int, spec: SamplingSpec) -> None:
+    """Raise SpecError when an extra draw names problems that are not there or makes the experiment too large."""
+    if spec.extra and spec.stop_when_solved:
+        raise SpecError("extra", "Problems stop when they are solved here: drawing more goes to the others anyway.")
+    targets = [draw.targets for draw in spec.extra]
+    if any(problem >= problems for each in targets for problem in each):
+        raise SpecError("extra", f"An extra draw names a problem beyond the last one, {problems - 1}.")
+    if targets and sum(samples_planned(problems, spec.samples, targets)) > MAX_TOTAL_SAMPLES:
+        raise SpecError("extra", f"That is more than the {MAX_TOTAL_SAMPLES:,} samples an experiment may hold.")
 
 
 def check_import(experiment: Experiment, spec: SamplingSpec) -> None:

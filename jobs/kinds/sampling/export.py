@@ -37,10 +37,14 @@ _COLUMNS = (
     "answer",
     "canonical",
     "reason",
+    "level",
     "text",
 )
 _FIELDS = ("problem__index", "problem__uid", *_COLUMNS[2:-1], "body__text")
-_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct")
+_PROBLEM_COLUMNS = (
+    "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct", "extra_n",
+    "extra_c",
+)  # fmt: skip
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -76,7 +80,7 @@ def _write_parquet(path: Path, experiment_id: int, each_batch: Callable[[], None
     import pyarrow.parquet as pq
 
     integers, text = pa.int64(), pa.string()
-    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 6]
+    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 7]
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _batches(experiment_id):
@@ -110,9 +114,12 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    n, c, first = (
-        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "first_correct")
+    n, c, extra_n, extra_c, first = (
+        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]
+        for name in ("n", "c", "extra_n", "extra_c", "first_correct")
     )
+    # Extra draws looked at c: with them the estimate would be biased.
+    n, c = ([all - extra for all, extra in zip(*pair, strict=True)] for pair in ((n, extra_n), (c, extra_c)))
     settled = job["settled"]
     reach = min(n, default=0) if settled is None else settled
     curve = measured_curve(n, c, tries_of(first), settled, np.arange(1, reach + 1) if n else [])
