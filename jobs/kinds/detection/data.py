@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
@@ -25,7 +24,6 @@ from jobs.kinds.detection.errors import Hopeless
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
 
-DOOM_MODULE = "engine.detection.data.doom"  # needs vizdoom, which an installation may lack
 _TRAIN_SEED, _TEST_SEED = 1, 2  # of rendered shapes; the same in every experiment, so that they can be compared
 _BEAT_SECONDS = 2.0
 
@@ -150,8 +148,10 @@ def _shapes(home: Path, source: dict[str, Any]) -> Data:
 
 
 def _doom(folder: Path) -> Data:
+    from engine.detection.data.doom import render_doom  # needs vizdoom, which an installation may lack
+
     def render(draft: Path) -> None:
-        train, val = import_module(DOOM_MODULE).render_doom(draft)
+        train, val = render_doom(draft)
         write_index(draft / "data.json", "coco", {"train": train, "val": val}, Report())
 
     splits = read_index(_made_once(folder, render) / "data.json")[1]
@@ -160,7 +160,7 @@ def _doom(folder: Path) -> Data:
 
 def has_doom() -> bool:
     """Whether this process could draw the built-in ViZDoom set."""
-    return all(find_spec(module) is not None for module in ("vizdoom", DOOM_MODULE))
+    return find_spec("vizdoom") is not None
 
 
 def _rendered(folder: Path, count: int, size: int, seed: int) -> Dataset:
