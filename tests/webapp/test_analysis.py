@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from engine.coverage import coverage_curve
-from engine.selection import NO_ANSWER, best_of, selection_curves
-from jobs.kinds.sampling.models import Sample, Verdict
+from engine.selection import NO_ANSWER, best_of, scored_curves, selection_curves
+from jobs.kinds.sampling.models import Sample, Score, Scorer, Verdict
 from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
@@ -140,6 +141,60 @@ def test_rewards_add_their_selectors(make_experiment: Make) -> None:
     assert methods["reward"]["coverage"] == pytest.approx(wanted[1].value, rel=1e-5)
     assert methods["weighted"]["coverage"] == pytest.approx(wanted[2].value, rel=1e-5)
     experiment.samples.filter(index=5).update(score=None)
+    experiment.last_seq += 1
+    assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
+
+
+def score(experiment: Experiment, first: int) -> None:
+    """A reward model that has scored the first so many samples of every problem, its rewards those of ``reward``."""
+    experiment.spec["scorer"] = "judge"
+    experiment.save()
+    scorer = Scorer.objects.create(experiment=experiment, name="judge")
+    scored = experiment.samples.filter(index__lt=first)
+    Score.objects.bulk_create(Score(scorer=scorer, sample=sample, value=sample.score) for sample in scored)
+    Scorer.objects.filter(pk=scorer.pk).update(scored=scored.count())
+
+
+@pytest.mark.parametrize("first", [40, 25])
+def test_a_reward_model_at_work_has_curves_up_to_what_it_scored(first: int, make_experiment: Make) -> None:
+    """The same curves as from a file's rewards when it has scored all, and of the scored samples alone before."""
+    experiment = answered(make_experiment)
+    reward(experiment)
+    if first == 40:
+        wanted = rewarded_samples(experiment)
+    else:
+        graded = experiment.samples.filter(index__lt=first).exclude(verdict=Verdict.PENDING)
+        wanted = answers._valued(graded, "score")
+    score(experiment, first)
+    assert wanted is not None
+    data = analysis.selection_data(experiment)
+    methods = {method["name"]: method for method in data["methods"]}
+    best, vote = scored_curves([wanted[i] for i in range(6)])
+    assert methods["reward"]["k"] == best.k.tolist() and best.k[-1] == first - 1  # one sample is not graded yet
+    assert methods["reward"]["coverage"] == pytest.approx(best.value, rel=1e-5)
+    assert methods["weighted"]["coverage"] == pytest.approx(vote.value, rel=1e-5)
+    assert methods["majority"]["k"] == data["measured"]["k"]
+    assert (data["scorer"], data["scored"]) == ("judge", 6 * first)
+
+
+def test_a_problem_without_a_score_leaves_no_reward_curve(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    reward(experiment)
+    score(experiment, 40)
+    Score.objects.filter(sample__problem__index=2).delete()
+    assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
+
+
+def test_self_certainty_selects_when_all_samples_have_it(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    experiment.samples.update(self_certainty=F("index") % 7 + 1.5)
+    methods = {method["name"]: method for method in analysis.selection_data(experiment)["methods"]}
+    assert list(methods) == ["majority", "logprob", "certainty", "certainty-vote"]
+    found = answers.certain_samples(experiment)
+    assert found is not None
+    best, _ = scored_curves([found[i] for i in range(6)])
+    assert methods["certainty"]["coverage"] == pytest.approx(best.value, rel=1e-5)
+    experiment.samples.filter(index=3, problem__index=0).update(self_certainty=None)
     experiment.last_seq += 1
     assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
 

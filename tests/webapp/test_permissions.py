@@ -89,6 +89,7 @@ PAGES = {
     "experiment-retry": post(WRITE, "code"),
     "experiment-more": post(WRITE, "code", samples="100"),
     "experiment-regrade": post(WRITE, "code", verifier="gsm8k"),
+    "experiment-score": post(WRITE, "code", scorer=""),
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),

@@ -21,6 +21,7 @@ urlpatterns = [
     path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),
     path("experiments/<uuid:code>/more/", views_actions.more, name="experiment-more"),
     path("experiments/<uuid:code>/regrade/", views_actions.regrade, name="experiment-regrade"),
+    path("experiments/<uuid:code>/score/", views_actions.score, name="experiment-score"),
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
     path("experiments/<uuid:code>/delete/", views_actions.delete, name="experiment-delete"),

@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from engine.endpoint import EndpointError, find_endpoint, is_hosted
 from engine.problems import Problem, bundled
-from engine.sampling.sources import ModelError
+from engine.sampling.sources import DEMO_MODEL, ModelError
 from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow
@@ -40,6 +40,10 @@ def check_spec(spec: SamplingSpec, team: Any) -> list[SpecError]:
             resolve_model(spec.model, settings.MODEL_DIRS)
     except (EndpointError, ModelError) as error:
         errors.append(SpecError("model", str(error)))
+    try:
+        _check_reward_model(spec)
+    except SpecError as error:
+        errors.append(error)
     try:
         load_problems(spec, team)
     except SpecError as error:
@@ -79,6 +83,30 @@ def check_total(problems: int, samples: int) -> None:
             f"{problems:,} problems × {samples:,} samples is more than the {MAX_TOTAL_SAMPLES:,} an experiment may "
             f"hold. Draw at most {MAX_TOTAL_SAMPLES // problems:,} samples, or use fewer problems.",
         )
+
+
+def check_scorer(experiment: Experiment, spec: SamplingSpec) -> None:
+    """Raise SpecError for a reward model that is not there, and where no sample has a text to score."""
+    if not spec.scorer:
+        return
+    _check_reward_model(spec)
+    if spec.imported is not None and not SampleText.objects.filter(sample__experiment=experiment).exists():
+        raise SpecError("scorer", "The imported file held no answer texts, so there is nothing to score.")
+
+
+def _check_reward_model(spec: SamplingSpec) -> None:
+    if spec.scorer_label is not None and not spec.scorer:
+        raise SpecError("scorer_label", "Choose a reward model first, or leave its output empty.")
+    if not spec.scorer:
+        return
+    if spec.scorer == DEMO_MODEL or is_hosted(spec.scorer):
+        raise SpecError("scorer", "This model writes answers and scores none. Choose a sequence classifier.")
+    try:
+        source = resolve_model(spec.scorer, settings.MODEL_DIRS)
+    except ModelError as error:
+        raise SpecError("scorer", str(error)) from None
+    if source.endswith(".gguf"):
+        raise SpecError("scorer", "A reward model is a folder with config.json and safetensors, no .gguf file.")
 
 
 def check_import(experiment: Experiment, spec: SamplingSpec) -> None:

@@ -1,4 +1,4 @@
-"""The sampling kind: generate samples on a GPU, grade them on CPUs, leave files."""
+"""The sampling kind: generate samples on a GPU, grade them on CPUs, score them by a reward model, leave files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.db import transaction
 from engine.endpoint import is_hosted
 from jobs.kinds.base import Kind, Row, StagePlan
 from jobs.kinds.sampling import importing, live, store
-from jobs.kinds.sampling.checks import check_import, check_total, load_problems
+from jobs.kinds.sampling.checks import check_import, check_scorer, check_total, load_problems
 from jobs.kinds.sampling.export import export_folder
 from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
-from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, Block, import_stages, stages
+from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, SCORE, Block, import_stages, stages
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.models import Experiment, Shard, next_seq
 
@@ -38,14 +38,16 @@ class SamplingKind(Kind):
         Raises SpecError when the samples became too many.
         """
         problems = Problem.objects.filter(experiment=experiment).count()
+        check_scorer(experiment, spec)
         if spec.imported is not None:
             check_import(experiment, spec)
-            return import_stages(problems, spec.samples, graded_here="verifier" in spec.model_fields_set)
+            graded_here = "verifier" in spec.model_fields_set
+            return import_stages(problems, spec.samples, graded_here=graded_here, scorer=spec.scorer_name)
         check_total(problems, spec.samples)
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
         existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
         queue = "cpu" if is_hosted(spec.model) else "gpu"
-        return stages(problems, spec.samples, existing, generate_queue=queue)
+        return stages(problems, spec.samples, existing, generate_queue=queue, scorer=spec.scorer_name)
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)
@@ -57,6 +59,8 @@ class SamplingKind(Kind):
             return importing.record_parts(shard, rows, seq)
         if shard.stage == GRADE:
             return store.record_verdicts(shard, rows, seq)
+        if shard.stage == SCORE:
+            return store.record_scores(shard, rows)
         # The export's only row follows its files. They are kept in this transaction at the latest; then the drafts go.
         folder = export_folder(settings.DATA_DIR, shard.experiment.code)
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -9,6 +9,7 @@ import numpy as np
 from engine.coverage import Curve, coverage_curve
 from jobs import metrics
 from jobs.kinds.sampling.models import Problem
+from jobs.kinds.sampling.rewards import current_scorer
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.models import Experiment
 
@@ -31,6 +32,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
         "samples": experiment.spec["samples"],
         "drawn": int(drawn.sum()),
         "graded": int(n.sum()),
+        "scored": scorer.scored if (scorer := current_scorer(experiment)) else 0,  # by the Spec's reward model
         "counts": {
             "correct": int(c.sum()),
             "wrong": int((n - c - errors).sum()),

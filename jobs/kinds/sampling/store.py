@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from django.db.models import F
+
 from engine.problems import Problem as ProblemText
 from jobs.kinds.base import Row
-from jobs.kinds.sampling.models import Problem, Sample, SampleText, Verdict
+from jobs.kinds.sampling.models import Problem, Sample, SampleText, Score, Scorer, Verdict
 from jobs.kinds.sampling.plan import Block
 from jobs.models import Experiment, Shard
 
-# SQLite takes at most 32,766 parameters a statement and a sample has 15 columns.
+# SQLite takes at most 32,766 parameters a statement and a sample has 16 columns.
 _BATCH = 1_000
 _VERDICT_FIELDS = ("verdict", "answer", "canonical", "reason", "grade_seconds", "level")
 
@@ -43,8 +45,8 @@ def problems_of(shard: Shard) -> dict[int, Problem]:
 def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     """Insert the samples that are not there yet; return how many that were.
 
-    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from
-    endpoints also "prompt_tokens".
+    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from models of our own also
+    "self_certainty", from endpoints "prompt_tokens".
     """
     problems = problems_of(shard)
     wanted: dict[tuple[int, int], Row] = {}
@@ -86,6 +88,7 @@ def _sample(experiment_id: int, key: tuple[int, int], row: Row) -> Sample:
         seed=row["seed"],
         tokens=row["tokens"],
         logprob=row["logprob"],
+        self_certainty=row.get("self_certainty"),
         finish=row["finish"],
     )
 
@@ -112,6 +115,21 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
     _upsert(pending, _VERDICT_FIELDS)
     _count_verdicts(pending, seq)
     return len(pending)
+
+
+def record_scores(shard: Shard, rows: Sequence[Row]) -> int:
+    """Give samples the score of the shard's scorer unless they have it; return how many had none.
+
+    Rows: {"sample": primary key, "score"}.
+    """
+    scorer, _ = Scorer.objects.get_or_create(experiment_id=shard.experiment_id, name=shard.payload["scorer"])
+    values = {row["sample"]: float(row["score"]) for row in rows}
+    known = set(scorer.scores.filter(sample__in=values).values_list("sample_id", flat=True))
+    own = Sample.objects.filter(pk__in=values.keys() - known, experiment_id=shard.experiment_id)
+    new = [Score(scorer=scorer, sample_id=pk, value=values[pk]) for pk in own.values_list("pk", flat=True)]
+    Score.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
+    Scorer.objects.filter(pk=scorer.pk).update(scored=F("scored") + len(new))
+    return len(new)
 
 
 def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:

@@ -56,6 +56,7 @@ OPERATIONS = {
     "retry_experiment": Operation(write(409)),
     "draw_more": Operation(write(200), {"samples": 100}),
     "regrade_experiment": Operation(write(409), {"verifier": "gsm8k"}),  # no stage of grading was made here
+    "score_experiment": Operation(write(409), {"scorer": ""}),
     "get_live_state": Operation(READ),
     "stream_events": Operation(READ),
     "list_files": Operation(READ),

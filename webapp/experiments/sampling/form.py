@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,7 +16,7 @@ from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate, EstimateRow, KindForm, PresetCard
-from webapp.experiments.sampling.estimate import compact, estimate
+from webapp.experiments.sampling.estimate import compact, estimate, scoring_rows
 
 ICONS = {"first-look": "bolt", "demo": "star"}
 
@@ -55,9 +56,8 @@ class SamplingForm(KindForm):
             problems = load_problems(spec, team)
         except SpecError as error:
             return Estimate(note=str(error))
-        if is_hosted(spec.model):
-            return hosted_estimate(spec, len(problems))
-        return estimate(spec, problems, team)
+        told = hosted_estimate(spec, len(problems)) if is_hosted(spec.model) else estimate(spec, problems, team)
+        return replace(told, rows=[*told.rows, *scoring_rows(spec, len(problems) * spec.samples)])
 
 
 def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
+from jobs.kinds.sampling.rewards import rewards_of
 from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
@@ -52,6 +53,8 @@ class SamplingPage(KindPage):
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),
+            "scorer": page.experiment.spec.get("scorer", ""),
+            "scorer_label": page.experiment.spec.get("scorer_label"),
             "verifier": (verifier := page.experiment.spec.get("verifier", "")),
             # Statements and function heads begin alike: such problems go by their ids, and texts keep their columns.
             "formal": verifier in VERIFIERS and not compares_answers(verifier),
@@ -137,6 +140,7 @@ def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: d
         "previous_url": filters.query(at=_place(previous)) if previous else "",
         "following_url": filters.query(at=_place(following)) if following else "",
         "max_tokens": experiment.spec.get("max_tokens"),
+        "reward": rewards_of(experiment, [shown.pk]).get(shown.pk),
         "grade_milliseconds": None if shown.grade_seconds is None else round(shown.grade_seconds * 1000, 1),
     }
 

@@ -26,10 +26,15 @@ export function mountSelection(panel, slot) {
     const methods = data?.methods || [];
     if (!methods.length) showEmpty(panel, data ? "Nothing to select by" : "Could not be computed", data ? data.why : "Reload the page to try again.");
     redraw();
-    setText(panel.querySelector("[data-sub]"), methods.length ? `${count(data.problems)} problems` : "");
+    setText(panel.querySelector("[data-sub]"), methods.length ? scopeText(data) : "");
     panel.querySelector("[data-legend]").replaceChildren(...(methods.length ? selectionLegend(data, slot) : []));
     if (methods.length) setText(panel.querySelector("[data-foot]"), selectionText(data));
   };
+}
+
+function scopeText({ problems, scorer, scored, graded }) {
+  const rewards = scorer ? `, rewards by ${scorer}` : "";
+  return `${count(problems)} problems${rewards}${scorer && scored < graded ? `, ${count(scored)} of ${count(graded)} samples scored` : ""}`;
 }
 
 /** One experiment's coverage, its selection curves, and the gap to the best of them shaded. */
