@@ -115,6 +115,8 @@ def score(*, experiment: Experiment, scorer: str, label: int | None = None) -> N
         raise Refused(f"It is scored with {scorer.strip() or 'no reward model'} already.")
     seq = next_seq(current.pk)
     _change_spec(current, seq, scorer=scorer, scorer_label=label)
+    if not current.spec["scorer"]:
+        current.shards.filter(stage=SCORE_STAGE).delete()
     leases.reopen(current.shards.filter(stage_index__gte=stage), seq)
     note = f"Scoring with {current.spec['scorer']}." if current.spec["scorer"] else "Scored with no reward model now."
     _queue_again(current, seq, note)
@@ -194,14 +196,13 @@ def _change_spec(experiment: Experiment, seq: int, **changes: Any) -> None:
 
 def _apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:
     """Create the shards that the plan has and the experiment has not. A shard whose task changed, or that stands
-    behind a new or changed one, is done again; those of a stage that the plan has no more are removed."""
+    behind a new or changed one, is done again."""
     try:
         stages = experiment.kind_object.plan(experiment, spec)
     except SpecError as error:
         raise Refused(str(error)) from None
     experiment.stages = [{"name": stage.name, "queue": stage.queue, "unit": stage.unit} for stage in stages]
     Experiment.objects.filter(pk=experiment.pk).update(stages=experiment.stages)
-    experiment.shards.exclude(stage__in=[stage.name for stage in stages]).delete()
     known = {(shard.stage, shard.index): shard for shard in experiment.shards.all()}
     new: list[Shard] = []
     fresh: set[tuple[int, int]] = set()  # (stage, index) of created and changed shards

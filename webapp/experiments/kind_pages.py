@@ -30,6 +30,7 @@ class Tab:
     name: str  # in the address
     title: str
     has_samples: bool = False  # hidden under share links that leave sample texts out
+    has_count: bool = False  # a number beside the title, which the page's script fills in
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ class KindPage(ABC):
     downloads: ClassVar[Mapping[str, Download]]
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
+    # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score".
+    actions: ClassVar[frozenset[str]] = frozenset()
+    samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         """What people call the value of ``setting``, where that is not how the Spec writes it."""

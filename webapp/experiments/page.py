@@ -18,7 +18,7 @@ from webapp.experiments.kind_pages import KindPage, Tab, kind_page
 OVERVIEW = Tab("overview", "Overview")
 LOG = Tab("log", "Log")
 CONFIG = Tab("config", "Config")
-FILES = Tab("files", "Files")
+FILES = Tab("files", "Files", has_count=True)
 
 
 @dataclass(frozen=True, slots=True)

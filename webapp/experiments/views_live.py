@@ -85,7 +85,10 @@ def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpRe
         "experiment": experiment,
         "state": partial(visible_state, page),  # asked for by whole pages only
         "tab": tab,
-        "tabs": [{"title": each.title, "name": each.name, "url": page.tab_url(each.name)} for each in page.tabs],
+        "tabs": [
+            {"title": each.title, "name": each.name, "has_count": each.has_count, "url": page.tab_url(each.name)}
+            for each in page.tabs
+        ],
         "urls": {"live": page.url("live"), "overview": page.url(), "socket": page.socket_path},
         "colour": f"c{experiment.colour_slot}",
         "priorities": Priority.choices,

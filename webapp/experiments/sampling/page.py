@@ -20,7 +20,8 @@ from webapp.experiments.sampling.highlight import split_at_answer
 
 
 class SamplingPage(KindPage):
-    tabs = (Tab("samples", "Samples", has_samples=True), Tab("analysis", "Analysis"))
+    tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
+    actions = frozenset({"more", "regrade", "score"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(

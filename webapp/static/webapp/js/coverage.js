@@ -1,9 +1,9 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
-import { bound, choice, element, icon, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { figureButtons, savePlot } from "./figures.js";
 import { count, percent, span } from "./format.js";
-import { waitText } from "./live.js";
+import { drawWait, queueText } from "./live.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
 const BAND = 0.18;
@@ -38,7 +38,7 @@ export function mountCoverage(panel) {
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
     setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
-    if (!ready) { drawWait(wait, next); return; }
+    if (!ready) { drawWait(wait, next, waitText(next)); return; }
     const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable]);
     if (drawn === signature) return;
     drawn = signature;
@@ -67,18 +67,12 @@ export function mountCoverage(panel) {
 
 const sizeOf = (target) => `${target.clientWidth}x${target.clientHeight}`;
 
-function drawWait(wait, state) {
-  const [title, why] = waitText(state);
-  const text = `${title}\n${why}`;
-  if (wait.dataset.text === text) return;
-  wait.dataset.text = text;
-  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
-}
-
-function priorityButton(state) {
-  if (state.status !== "queued" || !document.getElementById("priority")) return null;
-  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
+function waitText(state) {
+  if (state.status === "queued") return queueText(state);
+  const isImport = state.stages[0]?.name === "import";
+  if (isImport && state.status === "running") return ["Reading the file", "It is checked to its end before its first sample is stored."];
+  if (state.status === "running") return ["No graded samples yet", "The first answers show up a few seconds after the model is loaded."];
+  return ["Nothing was graded", "There is no sample to draw a curve from."];
 }
 
 function colours(scope, slot) {

@@ -2,7 +2,7 @@
 
 import { element, setText, svg } from "./dom.js";
 import { count, percent, short, span } from "./format.js";
-import { onState } from "./live.js";
+import { drawCount, onState, tellKept } from "./live.js";
 
 const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
 
@@ -55,6 +55,9 @@ function drawKpis({ kind, metrics, status }) {
   if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);
+  drawCount("samples", kind.drawn);
 }
 
+tellKept(({ kind, stages }) => (kind.drawn ? `The ${count(kind.drawn)} samples drawn before are kept, and everything below is made from them.`
+  : stages[0]?.name === "import" ? "Nothing of the file was stored." : "Nothing was drawn before."));
 onState(drawKpis);

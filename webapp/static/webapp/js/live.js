@@ -85,8 +85,7 @@ function drawHeader(state) {
   drawFacts(state);
   drawStages(state);
   drawTrouble(state);
-  drawCount("sample-count", state.kind.drawn);
-  drawCount("file-count", state.artifacts.length);
+  drawCount("files", state.artifacts.length);
   announce(state);
 }
 
@@ -103,7 +102,7 @@ function drawFacts(state) {
   const eta = bound("eta");
   const waits = state.status === "queued";
   setHidden(eta, !waits && (state.eta_seconds === null || hasEnded(state)));
-  if (waits) setText(eta.lastElementChild, waitText(state)[0]);
+  if (waits) setText(eta.lastElementChild, queueText(state)[0]);
   else if (state.eta_seconds !== null) setText(eta.lastElementChild, `about ${duration(state.eta_seconds)} left`);
   const workers = bound("workers");
   setHidden(workers, !state.workers.length || hasEnded(state));
@@ -145,7 +144,8 @@ function drawTrouble(state) {
   const box = bound("trouble");
   const shown = state.status === "failed" || state.status === "cancelled" || state.failures.length > 0;
   setHidden(box, !shown);
-  const signature = shown ? JSON.stringify([state.status, state.reason, state.failures]) : "";
+  const kept = shown ? keptText(state) : "";
+  const signature = shown ? JSON.stringify([state.status, state.reason, state.failures, kept]) : "";
   if (box.dataset.signature === signature) return;
   box.dataset.signature = signature;
   if (!shown) return;
@@ -155,14 +155,16 @@ function drawTrouble(state) {
     icon(state.status === "cancelled" ? "slash" : "warn"),
     element("div.tight", {},
       element("strong", {}, state.reason ? `${title}: ${state.reason}` : title),
-      element("p", {}, keptText(state)),
+      element("p", {}, kept),
       ...state.failures.map((failure, i) => failureBox(failure, i === 0)))));
 }
 
-function keptText(state) {
-  const drawn = state.kind.drawn || 0;
-  return drawn ? `The ${count(drawn)} samples drawn before are kept, and everything below is made from them.`
-    : state.stages[0]?.name === "import" ? "Nothing of the file was stored." : "Nothing was drawn before.";
+let keptText = () => "What was done before is kept.";
+
+/** A kind's own sentence about what is there of an experiment that ended early: `write(state)`. */
+export function tellKept(write) {
+  keptText = write;
+  drawTrouble(current);
 }
 
 function failureBox(failure, open) {
@@ -196,8 +198,9 @@ function signText() {
   return ["live", "Live", age];
 }
 
-function drawCount(name, value) {
-  const box = bound(name);
+/** The number beside a tab's title. */
+export function drawCount(tab, value) {
+  const box = bound(`${tab}-count`);
   setHidden(box, !value);
   if (value) setText(box, value < 10_000 ? count(value) : `${Math.round(value / 1000)}k`);
 }
@@ -212,17 +215,25 @@ function announce(state) {
   setText(box, `${WORDS[state.status]}. ${parts.join(", ")}.`);
 }
 
-/** Why nothing happens yet, in words. */
-export function waitText(state) {
-  if (state.status === "queued") {
-    const place = state.queue_position ? `, ${state.queue_position === 1 ? "next" : ordinal(state.queue_position)} in the queue` : "";
-    const why = state.waiting && !state.waiting.startsWith("Waiting") ? state.waiting : "It starts by itself as soon as one is free.";
-    return [`Waiting for ${state.waiting_for || "a worker"}${place}`, why];
-  }
-  const isImport = state.stages[0]?.name === "import";
-  if (isImport && state.status === "running") return ["Reading the file", "It is checked to its end before its first sample is stored."];
-  if (state.status === "running") return ["No graded samples yet", "The first answers show up a few seconds after the model is loaded."];
-  return ["Nothing was graded", "There is no sample to draw a curve from."];
+/** Why a queued experiment does not run yet: a title and a sentence. */
+export function queueText(state) {
+  const place = state.queue_position ? `, ${state.queue_position === 1 ? "next" : ordinal(state.queue_position)} in the queue` : "";
+  const why = state.waiting && !state.waiting.startsWith("Waiting") ? state.waiting : "It starts by itself as soon as one is free.";
+  return [`Waiting for ${state.waiting_for || "a worker"}${place}`, why];
+}
+
+/** What a figure says while it has nothing to show. */
+export function drawWait(wait, state, [title, why]) {
+  const text = `${title}\n${why}`;
+  if (wait.dataset.text === text) return;
+  wait.dataset.text = text;
+  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
+    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
+}
+
+function priorityButton(state) {
+  if (state.status !== "queued" || !document.getElementById("priority")) return null;
+  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
 }
 
 // ---- actions -------------------------------------------------------------------------------------------------------
