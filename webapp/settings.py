@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "jobs",
     # One line per kind of experiment; each registers itself with jobs.kinds.
     "jobs.kinds.sampling",
+    "jobs.kinds.audit",
     "channels",
     "csp",
     "django.contrib.auth",

@@ -48,9 +48,9 @@ class KindPage(ABC):
     downloads: ClassVar[Mapping[str, Download]]
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
-    # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score".
+    # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
-    samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words
+    samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         """What people call the value of ``setting``, where that is not how the Spec writes it."""

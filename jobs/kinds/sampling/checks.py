@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -61,18 +62,23 @@ def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
             raise SpecError("problems", "Your team has no such problem set. Choose another, or upload one.")
         problems = [Problem(**problem) for problem in chosen.problems]
     problems = problems[: spec.limit]
-    field, variable = _OPERATORS_PART.get(spec.verifier, ("", ""))
+    check_verifier(problems, spec.verifier)
+    check_total(len(problems), spec.samples)
+    return problems
+
+
+def check_verifier(problems: Sequence[Problem], verifier: str) -> None:
+    """Raise SpecError for a verifier that is not set up here, or that lacks something in one of the problems."""
+    field, variable = _OPERATORS_PART.get(verifier, ("", ""))
     if field and not settings.VERIFICATION[field]:
         raise SpecError("verifier", f"This verifier is not set up here: the operator sets {variable}. Choose another.")
-    unfit = next((problem for problem in problems if not fits(spec.verifier, problem.answer, problem.checks)), None)
+    unfit = next((problem for problem in problems if not fits(verifier, problem.answer, problem.checks)), None)
     if unfit is not None:
         raise SpecError(
             "verifier",
-            f"The problem {unfit.uid} has none of {', '.join(VERIFIERS[spec.verifier].requires)}, which this verifier "
+            f"The problem {unfit.uid} has none of {', '.join(VERIFIERS[verifier].requires)}, which this verifier "
             "needs. Choose another verifier, or add it to the set: docs/problem-format.md shows how.",
         )
-    check_total(len(problems), spec.samples)
-    return problems
 
 
 def check_total(problems: int, samples: int) -> None:

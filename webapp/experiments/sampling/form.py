@@ -49,7 +49,7 @@ class SamplingForm(KindForm):
     def default_name(self, spec: SamplingSpec, team: Team) -> str:
         """The model's last word and the set's name: ``SmolLM2-135M-Instruct, arithmetic-60``."""
         model = PurePosixPath(spec.model).name or spec.model
-        return f"{model}, {_set_name(spec, team)}"
+        return f"{model}, {set_name(spec, team)}"
 
     def estimate(self, spec: SamplingSpec, team: Team) -> Estimate:
         try:
@@ -71,7 +71,8 @@ def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
     return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
 
 
-def _set_name(spec: SamplingSpec, team: Team) -> str:
+def set_name(spec: SamplingSpec, team: Team) -> str:
+    """What the team calls the set of problems."""
     if spec.problem_set_code is None:
         return spec.problems.removeprefix("bundled/")
     chosen: Any = ProblemSet.objects.filter(team=team, code=spec.problem_set_code).values_list("name", flat=True)

@@ -21,7 +21,7 @@ from webapp.experiments.sampling.highlight import split_at_answer
 
 class SamplingPage(KindPage):
     tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
-    actions = frozenset({"more", "regrade", "score"})
+    actions = frozenset({"more", "regrade", "score", "audit"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
