@@ -9,7 +9,7 @@ const HEIGHT = 200;
 const EDGE = { left: 92, right: 8, top: 10, bottom: 28 };
 const MOST_ROWS = 2000; // of the table; the CSV has all
 const ORDER = ["flaky", "false negative", "false positive", "undecided"];
-const HEADS = ["Problem", "Right answer correct", "wrong", "error", "timeout", "Wrong answers known", "correct", "wrong", "error", "timeout", "Flags"];
+const HEADS = ["Problem", "Flags", "Right answer: correct", "wrong", "error", "timeout", "Wrong answers", "correct", "wrong", "error", "timeout"];
 // [index, name, state, verdicts on the right answer, known wrong answers, verdicts on them, flags, reason, seconds]
 const RIGHT = 3;
 const WRONG = 5;
@@ -128,7 +128,7 @@ function drawGrid(grid, width, middle, bottom, both) {
 }
 
 function auditTable(rows) {
-  const cells = rows.slice(0, MOST_ROWS).map((row) => [row[1], ...row[RIGHT].map(count), count(row[4]), ...row[WRONG].map(count),
-    row[FLAGS].join(", ") || { pending: "not graded yet", unknown: "no known answer", audited: "" }[row[2]]]);
+  const cells = rows.slice(0, MOST_ROWS).map((row) => [row[1], row[FLAGS].join(", ") || { pending: "not graded yet", unknown: "no known answer", audited: "" }[row[2]],
+    ...row[RIGHT].map(count), count(row[4]), ...row[WRONG].map(count)]);
   return table("Verdicts on each problem's known answers", HEADS, cells);
 }
