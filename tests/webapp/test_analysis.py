@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from engine.coverage import coverage_curve
 from engine.selection import NO_ANSWER, best_of, scored_curves, selection_curves
 from jobs.kinds.sampling.models import Sample, Score, Scorer, Verdict
 from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
+from tests.engine.shared import shared_data
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
@@ -374,3 +376,35 @@ def test_an_import_without_answers_and_settings_has_both_pages(
         == "No answer was extracted from any sample, and neither rewards nor log-probabilities are known."
     )
     assert selection["votes"] == []  # the page hides the panel
+
+
+def test_a_real_reward_models_scores_give_the_curves_they_give_in_memory(make_experiment: Make) -> None:
+    """100 MATH problems, 8 real answers each, scored by a real reward model (shared/data/README.md): recorded as the
+    score stage does, then read back by the analysis."""
+    with (shared_data("math-rewards") / "math_cot_100.jsonl").open() as lines:
+        rows = [json.loads(line) for line in lines]
+    experiment = make_experiment(problems=100, status=Status.FINISHED, spec={"samples": 8, "scorer": "a/real-one"})
+    scores = {}
+    for problem, row in zip(experiment.problems.order_by("index"), rows, strict=True):
+        right = [bool(each) for each in row["score"]]
+        made = Sample.objects.bulk_create(
+            Sample(
+                experiment=experiment, problem=problem, index=i, finish="stop", canonical=str(row["pred"][i])[:200],
+                verdict=Verdict.CORRECT if right[i] else Verdict.WRONG,
+            )
+            for i in range(8)
+        )  # fmt: skip
+        scores |= {sample.pk: row["pred_score"][i][0] for i, sample in enumerate(made)}
+        problem.n, problem.c, problem.drawn = 8, sum(right), 8
+        problem.save()
+    shard = Shard.objects.create(
+        experiment=experiment, stage="score", stage_index=2, index=0, queue="gpu",
+        payload={"problems": [0, 100], "samples": [0, 8], "scorer": "a/real-one"},
+    )  # fmt: skip
+    told = [{"sample": pk, "score": value} for pk, value in scores.items()]
+    assert experiment.kind_object.record(shard, told, 5) == 800
+    data = analysis.selection_data(experiment)
+    at_8 = {method["name"]: method["coverage"][-1] for method in data["methods"]}
+    assert data["measured"]["coverage"][-1] == pytest.approx(0.96, abs=0.005)
+    assert at_8["reward"] == pytest.approx(0.94, abs=0.005)
+    assert at_8["majority"] == pytest.approx(0.93, abs=0.006)
