@@ -41,7 +41,7 @@ lock:  ## Resolve pyproject.toml again into the two lock files (needs uv)
 	@uv pip compile pyproject.toml --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 	@uv pip compile pyproject.toml --group dev --group bench --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-header -q -c requirements.lock -o requirements-dev.lock
 
-docs-tables: .venv/.dev  ## Make docs/benchmarks.md and the engine's figures from docs/benchmarks/*.json
+docs-tables: .venv/.dev  ## Make docs/benchmarks.md and the engine's figures (those whose numbers changed) from docs/benchmarks/*.json
 	@$(BIN)/python -m benchmarks.tables
 	@$(BIN)/python -m benchmarks.figures
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from engine.sampling import Engine, Model, Request, SamplingParams, StepStats
-from engine.sampling.attention import ATTENTION_NAME
-from engine.sampling.parallel import Group
-from engine.sampling.shape import ModelShape
+from engine.models import Model
+from engine.models.attention import ATTENTION_NAME
+from engine.models.parallel import Group
+from engine.models.shape import ModelShape
+from engine.sampling import Engine, Request, SamplingParams, StepStats
 
 # Layers, width, MLP width, heads, KV heads, head size, vocabulary, whether embeddings are tied.
 SHAPES = {

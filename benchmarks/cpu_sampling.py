@@ -20,10 +20,11 @@ import torch
 from transformers import AutoModelForCausalLM, StoppingCriteriaList
 
 from benchmarks._report import Row, write_report
-from engine.sampling import DEMO_MODEL, Engine, Model, Request, SamplingParams, load_model, render_prompts
-from engine.sampling.gguf_copy import dense_copy
-from engine.sampling.packed import PackedLinear, pack_linears
-from engine.sampling.sources import find_model
+from engine.models import DEMO_MODEL, Model, load_model, render_prompts
+from engine.models.gguf_copy import dense_copy
+from engine.models.packed import PackedLinear, pack_linears
+from engine.models.sources import find_model
+from engine.sampling import Engine, Request, SamplingParams
 
 SAMPLES, NEW_TOKENS, SLOTS, THREADS = 64, 64, 16, 2
 NOTES = (

@@ -29,8 +29,9 @@ from benchmarks._gpu import (
     step_floor,
 )
 from benchmarks._report import Row, write_report
-from engine.sampling import Engine, Model, Request, SamplingParams
-from engine.sampling.attention import ATTENTION_NAME
+from engine.models import Model
+from engine.models.attention import ATTENTION_NAME
+from engine.sampling import Engine, Request, SamplingParams
 from engine.sampling.paged import PagedRunner
 
 NEW = 128
@@ -40,7 +41,7 @@ CELLS = {
     "Llama-3-8B": [(1024, 1024, 31_000), (1024, 2048, None), (1024, 16384, 22_000)],
     "Llama-3.2-1B": [(1024, 1024, 140_000), (1024, 2048, None), (1024, 16384, None)],
 }
-PICTURE = [(batch, prefix) for prefix in (1024, 4096, 16256) for batch in (32, 64, 128, 256, 512, 1024)]
+PICTURE = [(batch, prefix) for prefix in (1024, 2048, 4096, 8192, 16256) for batch in (32, 64, 128, 256, 512, 1024)]
 PICTURE_NEW = 32
 GENERATE = (32, 1024, 16)  # samples, prompt, new tokens of the transformers peer
 NOTES = (

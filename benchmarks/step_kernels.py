@@ -211,6 +211,8 @@ def measure(call: Callable[..., Any], inputs: Sequence[tuple[Any, ...]], replays
 def bandwidth() -> float:
     """Bytes per second of a large copy on the device, read and written."""
     source = torch.empty(2**31, dtype=torch.uint8, device="cuda").random_()
+    for _ in range(300):  # half a second: an idle GPU's clock has to rise first
+        source.clone()
     return 2 * source.numel() / measure(torch.clone, [(source,)])
 
 

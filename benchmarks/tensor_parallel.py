@@ -13,8 +13,8 @@ import torch
 
 from benchmarks._gpu import measure_machine, prompt_tokens, random_model, run_call
 from benchmarks._report import Row, write_report
+from engine.models.parallel import Group
 from engine.sampling import Engine, Request, SamplingParams
-from engine.sampling.parallel import Group
 
 SHAPE, SAMPLES, PREFIX, NEW = "CodeLlama-13B", (64, 256, 512), 1024, 64
 NOTES = (
@@ -72,8 +72,8 @@ def worker(rank: int, size: int, folder: str) -> None:
             print(f"{size} GPUs, {samples} samples: {rates[samples]:,.0f} tokens/s", flush=True)
     if rank == 0:
         (Path(folder) / "rates.json").write_text(json.dumps(rates))
-    group.leave()
-    os._exit(0)  # CUDA graphs that hold NCCL work may hang in the interpreter's clean-up
+    sys.stdout.flush()
+    os._exit(0)  # where CUDA graphs hold NCCL work, leaving the group hangs, and so does the interpreter's clean-up
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from benchmarks._gpu import (
     step_floor,
 )
 from benchmarks._report import Row, write_report
-from engine.sampling import Engine, Model, Request, SamplingParams
+from engine.models import Model
+from engine.sampling import Engine, Request, SamplingParams
 
 FEW_SHOT, PROBLEMS, PROMPT, NEW, BATCH = 1024, 64, 200, 256, 1024
 COMPARED = 16  # samples a problem in the comparison of sharing: one full batch

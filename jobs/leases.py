@@ -250,13 +250,14 @@ def reopen(shards: QuerySet[Shard], seq: int) -> int:
 def promote(experiment_id: int, seq: int) -> dict[str, int]:
     """Queue the waiting shards whose turn has come; returns how many per queue.
 
-    A pairwise shard waits for the shard of its index in the stage before, any other for all earlier stages.
+    A pairwise shard waits for the shard of its index in the stage before, one aside for none, any other for all
+    earlier stages.
     """
     siblings = Shard.objects.filter(experiment_id=experiment_id)
     partner = siblings.filter(stage_index=OuterRef("stage_index") - 1, index=OuterRef("index"), status=S.DONE)
     unfinished = siblings.filter(stage_index__lt=OuterRef("stage_index")).exclude(status=S.DONE)
     ready = siblings.filter(
-        Q(stage_index=0) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False),
+        Q(stage_index=0) | Q(aside=True) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False),
         status=S.WAITING,
     )
     counts: dict[str, int] = {}
@@ -283,7 +284,8 @@ def roll_up(experiment_id: int, seq: int) -> None:
     """Start what may start and bring the experiment's own state up to date, inside the caller's transaction."""
     dispatch.ring_on_commit(promote(experiment_id, seq))
     experiment = Experiment.objects.get(pk=experiment_id)
-    counts = dict(experiment.shards.values_list("status").annotate(n=Count("id")).order_by())
+    counted = experiment.shards.filter(aside=False)
+    counts = dict(counted.values_list("status").annotate(n=Count("id")).order_by())
     status = experiment_status(counts, experiment.started_at is not None)
     if status != experiment.status:
         _enter(experiment, status, seq)
@@ -295,7 +297,7 @@ def _enter(experiment: Experiment, status: Status, seq: int) -> None:
     experiment.status = status
     experiment.finished_at = timezone.now() if status in ENDED else None
     if status == Status.FAILED:
-        failed = experiment.shards.filter(status=S.FAILED).order_by("stage_index", "index")
+        failed = experiment.shards.filter(status=S.FAILED, aside=False).order_by("stage_index", "index")
         first = failed.first()
         assert first is not None
         others = failed.count() - 1

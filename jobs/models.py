@@ -116,6 +116,8 @@ class Shard(models.Model):
     payload = models.JSONField(default=dict)  # what to do; made by Kind.plan, read by Kind.prepare
     # True: starts when the shard of the same index in the stage before is done. False: when that whole stage is.
     pairwise = models.BooleanField(default=False)
+    # True: done beside the experiment, usually after its end, and does not count for its state.
+    aside = models.BooleanField(default=False)
     status = models.CharField(max_length=9, choices=ShardStatus, default=ShardStatus.QUEUED)
     done = models.PositiveIntegerField(default=0)  # units (samples, epochs, ...) finished
     total = models.PositiveIntegerField(default=1)

@@ -3,6 +3,7 @@
 Whatever libraries print goes to stdout and stderr, which are captured apart, so it can never be taken for a message.
 
 To the runner:    {"do": "run", "id", "module", "stage", "job", "data_dir"} · {"do": "cancel", "id"}
+                  {"do": "tell", "id", "news"}
 From the runner:  {"is": kind, "id": job, ...} with kind one of
     alive · progress {done} · row {row} · metrics {values, seconds} · log {text, level}
     artifact {path, name, content_type} · done · stopped (saw the cancel) · failed {reason, trace, final}

@@ -32,6 +32,7 @@ class PipeContext:
     def __init__(self, job_id: str, data_dir: Path, out: IO[bytes], lock: threading.Lock) -> None:
         self.data_dir = data_dir
         self.stop = threading.Event()
+        self.news: Mapping[str, Any] = {}
         self._id = job_id
         self._out = out
         self._lock = lock
@@ -77,6 +78,7 @@ class Runner:
         self._lock = threading.Lock()
         self._jobs: SimpleQueue[Message] = SimpleQueue()
         self._cancelled: set[str] = set()
+        self._told: Message | None = None
         self._current: PipeContext | None = None
 
     def serve(self) -> None:
@@ -90,8 +92,15 @@ class Runner:
             if message["do"] == "run":
                 self._jobs.put(message)
                 continue
+            current = self._current
+            is_current = current is not None and current._id == message["id"]
+            if message["do"] == "tell":
+                self._told = message
+                if current is not None and is_current:
+                    current.news = message["news"]
+                continue
             self._cancelled.add(message["id"])
-            if (current := self._current) is not None and current._id == message["id"]:
+            if current is not None and is_current:
                 current.stop.set()
         # The supervisor closed its end or is gone: nobody waits for results any more.
         os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -101,6 +110,8 @@ class Runner:
         self._current = context
         if request["id"] in self._cancelled:
             context.stop.set()
+        if (told := self._told) is not None and told["id"] == request["id"]:
+            context.news = told["news"]
         try:
             module = importlib.import_module(request["module"])
             module.run(request["stage"], request["job"], context)

@@ -31,7 +31,8 @@ def best_queued(queue: str) -> Shard | None:
     if best is None:
         return None
     of_team = queued.filter(experiment__team_id=best.team_id, experiment__priority=best.priority)
-    return of_team.order_by("experiment__created_at", "experiment_id", "stage_index", "index").first()
+    # Later stages first: what is begun comes to its results before more is begun, and a live page has them early.
+    return of_team.order_by("experiment__created_at", "experiment_id", "-stage_index", "index").first()
 
 
 def _team_loads(queue: str, teams: set[int]) -> tuple[dict[int, int], dict[int, datetime]]:

@@ -41,7 +41,7 @@ def submit(
     except SpecError as error:
         raise Refused(str(error)) from None
     seq = next_seq(experiment.pk)
-    _apply_plan(experiment, spec, seq)
+    apply_plan(experiment, spec, seq)
     logbook.write(experiment.pk, seq, [logbook.Line(f"Submitted by {by or owner}.")])
     leases.roll_up(experiment.pk, seq)
     experiment.refresh_from_db()
@@ -91,7 +91,10 @@ def regrade(*, experiment: Experiment, verifier: str) -> None:
         raise Refused("Only a finished experiment can be graded again.")
     seq = next_seq(current.pk)
     _change_spec(current, seq, verifier=verifier)
-    current.kind_object.reopen(current)
+    try:
+        current.kind_object.reopen(current)
+    except SpecError as error:
+        raise Refused(str(error)) from None
     leases.reopen(current.shards.filter(stage_index__gte=stage), seq)
     _queue_again(current, seq, f"Grading again with {verifier}.")
 
@@ -191,10 +194,10 @@ def _change_spec(experiment: Experiment, seq: int, **changes: Any) -> None:
         raise Refused(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
     experiment.spec = spec.model_dump(mode="json")
     Experiment.objects.filter(pk=experiment.pk).update(spec=experiment.spec)
-    _apply_plan(experiment, spec, seq)
+    apply_plan(experiment, spec, seq)
 
 
-def _apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:
+def apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:
     """Create the shards that the plan has and the experiment has not. A shard whose task changed, or that stands
     behind a new or changed one, is done again."""
     try:
@@ -238,6 +241,7 @@ def _new_shard(experiment: Experiment, stage: StagePlan, stage_index: int, index
         payload=plan.payload,
         total=plan.total,
         pairwise=stage.pairwise,
+        aside=stage.aside,
         status=ShardStatus.WAITING,  # jobs.leases decides what is queued
         seq=seq,
     )

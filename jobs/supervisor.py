@@ -6,6 +6,7 @@ import logging
 import time
 import traceback
 from threading import Event
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _CHECK_SECONDS = 0.5  # how soon a cancel is seen
+_NEWS_SECONDS = 1.0  # between two questions for news
 _GRACE_SECONDS = 1.0  # for a cancelled job to stop by itself; together under the promised 2 s
 _LONGEST_TAIL = 8_000  # characters
 
@@ -45,6 +47,9 @@ class Attempt:
         # Names the job to the runner: what an earlier, abandoned one still says is not taken for this one's.
         self._id = f"{lease.shard_id}.{lease.claim}"
         self._handed_over = False
+        self._shard: Shard | None = None
+        self._news: dict[str, Any] = {}
+        self._asked = time.monotonic()
         self._heard = time.monotonic()
         self._checked = time.monotonic()
         self._extended = time.monotonic()
@@ -80,7 +85,7 @@ class Attempt:
             raise AttemptFailed(f"the shard could not be prepared: {error}", traceback.format_exc()) from error
         leases.extend(self._lease)  # preparing may have taken long
         self._runner.run(self._id, kind.runner_module, shard.stage, job, settings.DATA_DIR)
-        self._handed_over = True
+        self._handed_over, self._shard = True, shard
 
     def _follow(self) -> bool:
         """Follow the job to its end: True when it is done, False when the worker must stop."""
@@ -100,7 +105,7 @@ class Attempt:
         return bool(message["is"] == "done")
 
     def _beat(self) -> None:
-        """What is due between two messages: write, look for a cancel, extend the lease, notice a hang."""
+        """What is due between two messages: write, extend the lease, look for a cancel and for news, notice a hang."""
         now = time.monotonic()
         try:
             if self._recorder.is_due:
@@ -112,10 +117,20 @@ class Attempt:
                 self._checked = now
                 if not leases.is_held(self._lease):
                     raise LeaseLost("cancelled")
+            if now - self._asked >= _NEWS_SECONDS:
+                self._asked = now
+                self._pass_on_news()
         except (OperationalError, InterfaceError) as error:
             self._wait_for_database(error)
         if now - self._heard > settings.HANG_SECONDS:
             raise AttemptFailed(f"the runner gave no sign of life for {settings.HANG_SECONDS} s")
+
+    def _pass_on_news(self) -> None:
+        assert self._shard is not None
+        news = self._shard.experiment.kind_object.news(self._shard)
+        if news != self._news:
+            self._runner.tell(self._id, news)
+            self._news = news
 
     def _wait_for_database(self, error: Exception) -> None:
         """Go on while the lease is sure to hold; the buffer keeps everything until the database is back."""

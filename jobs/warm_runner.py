@@ -56,6 +56,10 @@ class WarmRunner:
         """Ask the job to stop by itself."""
         self._send({"do": "cancel", "id": job_id})
 
+    def tell(self, job_id: str, news: dict[str, Any]) -> None:
+        """Tell the job what it should know by now."""
+        self._send({"do": "tell", "id": job_id, "news": news})
+
     def receive(self, seconds: float) -> Message | None:
         """The next message, or None after ``seconds``. Raises RunnerDied once all it said has been received."""
         try:

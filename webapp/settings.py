@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     # One line per kind of experiment; each registers itself with jobs.kinds.
     "jobs.kinds.sampling",
     "jobs.kinds.audit",
+    "jobs.kinds.detection",
     "channels",
     "csp",
     "django.contrib.auth",
@@ -209,6 +210,10 @@ try:
 except EndpointError as error:
     raise ImproperlyConfigured(f"CANOPY_ENDPOINTS: {error}") from None
 MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", str(DATA_DIR / "models"))]
+
+# Folders on the workers below which a data set may be used by its path, in detection. None unless the operator says so.
+DETECTION_DIRS = [Path(part).resolve() for part in env.words("CANOPY_DETECTION_DIRS")]
+DETECTION_MAX_BYTES = env.integer("CANOPY_DETECTION_MAX_MB", 4096, least=1) * 2**20  # of an uploaded data set
 
 # What verifiers may do on this installation's workers: the operator's half of engine.verification.Settings.
 VERIFICATION: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
 STATE "running" takes the live page alone, "finished" also list, forms and samples; "analysis" takes the experiment's
-Analysis tab and the four oldest experiments of its team side by side.
+Analysis tab and the four oldest experiments of its team side by side; "detection" the tabs of a finished detection
+experiment in which a picture was tried, "detection-running" its live page while it trains.
 
 python docs/img/shoot.py ADDRESS E-MAIL PASSWORD page NAME DEVICE THEME takes one page, whole, as NAME-DEVICE-THEME.png.
 """
@@ -49,6 +50,20 @@ def shoot_analysis(page: Page, address: str, site: str, device: str, theme: str)
     shoot(page, f"{site}{compare}?{chosen}&x=flops", "compare", f"{device}-{theme}", whole=whole, see="#selection")
 
 
+def shoot_detection(page: Page, address: str, device: str, theme: str, *, running: bool) -> None:
+    suffix = f"{device}-{theme}"
+    whole = device == "desktop"
+    if running:
+        shoot(page, address, "detection-running", suffix, whole=whole)
+        return
+    shoot(page, f"{address}?paper=1", "detection", suffix, whole=whole)
+    page.goto(f"{address}predictions/?angle=30")
+    worst = page.get_attribute("#gallery a.tile", "href")
+    shoot(page, f"{address}predictions/{worst}", "detection-predictions", suffix)
+    shoot(page, f"{address}curves/?angle=30", "detection-curves", suffix, whole=whole)
+    shoot(page, f"{address}try/?angle=30", "detection-try", suffix)
+
+
 def one(address: str, email: str, password: str, name: str, device: str, theme: str) -> None:
     width, height = SIZES[device]
     with sync_playwright() as playwright:
@@ -81,6 +96,10 @@ def main(address: str, email: str, password: str, state: str, *page: str) -> Non
                 sign_in(page, address, email, password)
                 if state == "analysis":
                     shoot_analysis(page, address, site, device, theme)
+                    context.close()
+                    continue
+                if state.startswith("detection"):
+                    shoot_detection(page, address, device, theme, running=state == "detection-running")
                     context.close()
                     continue
                 shoot(page, address, f"live-{state}", f"{device}-{theme}", whole=True)

@@ -10,6 +10,7 @@ from engine.cost.curve import (
     small_against_big,
 )
 from engine.cost.examples import TABLE_1, Attempts, relative_dollars
+from engine.cost.experiment import Estimate, Fit, estimate, fit
 from engine.cost.flops import (
     LLAMA_3_8B,
     LLAMA_3_70B,
@@ -29,6 +30,8 @@ __all__ = [
     "Attempts",
     "Cost",
     "CostCurve",
+    "Estimate",
+    "Fit",
     "FrontierPoint",
     "GpuPrice",
     "ModelSize",
@@ -40,6 +43,8 @@ __all__ = [
     "Unit",
     "cost_curve",
     "decode_flops",
+    "estimate",
+    "fit",
     "flops_cost",
     "flops_per_token",
     "frontier",

@@ -8,6 +8,7 @@ from engine.coverage.betabinomial import BetaBinomial, fit_beta_binomial
 from engine.coverage.compare import Comparison, ProblemDifferences, compare_curves
 from engine.coverage.curve import Curve, bootstrap_curve, coverage_curve, log_spaced, sample_variance
 from engine.coverage.estimator import pass_at_k
+from engine.coverage.firstsuccess import FirstSuccess, first_success, first_success_curve
 from engine.coverage.forecast import Backtest, Forecast, Gains, backtest, expected_gains, forecast, model_curve
 from engine.coverage.powerlaw import PowerLaw, fit_points, fit_power_law, paper_points
 from engine.coverage.published import PUBLISHED_FITS, PUBLISHED_POINTS, PublishedFit, PublishedPoint
@@ -20,6 +21,7 @@ __all__ = [
     "BetaBinomial",
     "Comparison",
     "Curve",
+    "FirstSuccess",
     "Forecast",
     "Gains",
     "PowerLaw",
@@ -32,6 +34,8 @@ __all__ = [
     "compare_curves",
     "coverage_curve",
     "expected_gains",
+    "first_success",
+    "first_success_curve",
     "fit_beta_binomial",
     "fit_points",
     "fit_power_law",

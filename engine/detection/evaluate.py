@@ -56,7 +56,8 @@ class Result:
         overall: over all classes.
         by_class: by class name.
         by_size: `small`, `medium` and `large`.
-        curves: precision at 101 recalls from 0 to 1, at IoU 0.5, by class name; classes without objects are left out.
+        curves, curves75: precision at 101 recalls from 0 to 1, at IoU 0.5 and 0.75, by class name; classes without
+            objects are left out.
         confusion: (classes + 1) x (classes + 1) counts, rows true and columns found, the last for background, of
             detections with a score of at least 0.5 at IoU 0.5.
         images, objects: how many; ignored objects are not counted.
@@ -66,6 +67,7 @@ class Result:
     by_class: dict[str, AP]
     by_size: dict[str, AP]
     curves: dict[str, list[float]]
+    curves75: dict[str, list[float]]
     confusion: list[list[int]]
     images: int
     objects: int
@@ -118,15 +120,17 @@ class Evaluator:
             overall=_ap(precision[..., 0]),
             by_class={name: _ap(precision[:, :, k : k + 1, 0]) for k, name in enumerate(self._classes)},
             by_size={name: _ap(precision[..., index]) for index, name in enumerate(SIZES) if index},
-            curves={
-                name: curve.tolist()
-                for name, curve in zip(self._classes, precision[0, :, :, 0].T, strict=True)
-                if (curve > -1).all()
-            },
+            curves=self._curves(precision[0]),
+            curves75=self._curves(precision[5]),
             confusion=self._confusion.tolist(),
             images=self._images,
             objects=objects,
         )
+
+    def _curves(self, precision: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, list[float]]:
+        """By class, from (101 recalls, classes, 4 sizes)."""
+        by_class = zip(self._classes, precision[..., 0].T, strict=True)
+        return {name: curve.tolist() for name, curve in by_class if (curve > -1).all()}
 
     def _precision(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """(10 IoU, 101 recalls, classes, 4 sizes), -1 where there is nothing to find."""

@@ -334,9 +334,10 @@ class _Run:
         best = ap > self._best_ap
         self._best_ap, self._since_best = (ap, 0) if best else (self._best_ap, self._since_best + 1)
         if self._rank == 0:
-            self._save(best)
+            # Told before it is kept: who is killed in between does the epoch again and tells the same once more.
             gates = self._model.gate_rows()
             self._hooks.epoch(EpochStats(self._epoch, self._config.epochs, loss, ap, best, results, gates))
+            self._save(best)
 
     def _save(self, best: bool) -> None:
         if best:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from engine.endpoint.client import Client, Stopped
@@ -47,8 +47,12 @@ def generate(
     params: Params,
     *,
     cancelled: Callable[[], bool] = lambda: False,
+    solved: Callable[[], Mapping[int, int]] = dict,
 ) -> Iterator[HostedSample]:
     """Every sample as it arrives. ``cancelled`` is asked several times a second; then all calls are dropped.
+
+    So is ``solved``, {problem: lowest index of a correct sample}: no call begins for samples above it, and what a call
+    under way brings is yielded, because it is charged for.
 
     Raises EndpointError when a call fails for good.
     """
@@ -58,11 +62,12 @@ def generate(
     for chunk in chunks:
         waiting.put(chunk)
     client = Client(endpoint)
+    known: Mapping[int, int] = solved()
 
     def work() -> None:
         try:
             while True:
-                chunk = waiting.get_nowait()
+                chunk = _needed(waiting.get_nowait(), known)
                 for sample in _draw(client, model, prompt, chunk, params):
                     found.put(sample)
         except Empty:
@@ -78,6 +83,7 @@ def generate(
     try:
         working = len(threads)
         while working and not cancelled():
+            known = solved()
             try:
                 item = found.get(timeout=_LOOK_SECONDS)
             except Empty:
@@ -95,6 +101,13 @@ def generate(
 def _chunks(request: Request, most: int) -> Iterator[Request]:
     for start in range(0, len(request.indices), most):
         yield Request(request.problem, request.question, request.indices[start : start + most])
+
+
+def _needed(request: Request, solved: Mapping[int, int]) -> Request:
+    last = solved.get(request.problem)
+    if last is None:
+        return request
+    return replace(request, indices=tuple(index for index in request.indices if index <= last))
 
 
 def _draw(client: Client, model: str, prompt: Prompt, request: Request, params: Params) -> Iterator[HostedSample]:

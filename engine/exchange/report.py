@@ -49,6 +49,7 @@ class ProblemRow:
     n: int  # graded samples
     c: int  # correct ones
     errors: int  # that the grader could not judge
+    first_correct: int | None = None  # index of the first correct sample, where drawing stopped at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Report:
     verdicts: Sequence[tuple[str, int]]
     problems: Sequence[ProblemRow]
     settings: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    stops: bool = False  # drawing a problem stopped at its first correct sample: then shares would be biased
 
 
 def html_report(report: Report) -> Iterator[str]:
@@ -74,7 +76,7 @@ def html_report(report: Report) -> Iterator[str]:
     yield "<h2>Verdicts</h2>\n"
     yield _verdicts(report.verdicts)
     yield "<h2>Problems</h2>\n"
-    yield from _problems(report.problems)
+    yield from _problems(report.problems, stops=report.stops)
     yield "<h2>Settings</h2>\n"
     for section, rows in report.settings:
         yield _pairs(section, rows)
@@ -105,17 +107,24 @@ def _verdicts(verdicts: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _problems(problems: Sequence[ProblemRow]) -> Iterator[str]:
-    yield '<table><caption>Share of graded samples that are correct</caption><thead><tr><th scope="col">Problem</th>'
+def _problems(problems: Sequence[ProblemRow], *, stops: bool) -> Iterator[str]:
+    caption, last = "Share of graded samples that are correct", "Share"
+    if stops:
+        caption, last = "Each problem was drawn until one of its samples was correct", "First correct"
+    yield f'<table><caption>{caption}</caption><thead><tr><th scope="col">Problem</th>'
     yield '<th scope="col">Question</th><th scope="col" class="num">Correct</th><th scope="col" class="num">Graded</th>'
-    yield '<th scope="col" class="num">Not judged</th><th scope="col">Share</th></tr></thead><tbody>\n'
+    yield '<th scope="col" class="num">Not judged</th>'
+    yield f'<th scope="col">{last}</th></tr></thead><tbody>\n'
     for one in problems:
         question = one.question if len(one.question) <= _QUESTION else one.question[: _QUESTION - 1] + "…"
         share = f"{one.c / one.n:.1%}" if one.n else "–"
+        shown = f'<progress value="{one.c}" max="{max(1, one.n)}"></progress> {share}'
+        if stops:
+            shown = "–" if one.first_correct is None else f"sample {one.first_correct:,}"
         yield (
             f'<tr><th scope="row">{escape(one.uid)}</th><td>{escape(question)}</td><td class="num">{one.c:,}</td>'
             f'<td class="num">{one.n:,}</td><td class="num">{one.errors:,}</td>'
-            f'<td><progress value="{one.c}" max="{max(1, one.n)}"></progress> {share}</td></tr>\n'
+            f"<td>{shown}</td></tr>\n"
         )
     yield "</tbody></table>\n"
 

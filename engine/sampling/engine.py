@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from engine.sampling.decoder import is_supported
+from engine.models.decoder import is_supported
+from engine.models.model import Model
+from engine.models.parallel import Group
+from engine.models.shape import BYTES_PER_VALUE
 from engine.sampling.memory import BATCH_CPU, BATCH_GPU, free_kv_tokens
-from engine.sampling.model import Model
 from engine.sampling.padded import PaddedRunner
 from engine.sampling.paged import PagedRunner
-from engine.sampling.parallel import Group
 from engine.sampling.run import Run
 from engine.sampling.runner import Runner
 from engine.sampling.scheduler import Limits
-from engine.sampling.shape import BYTES_PER_VALUE
-from engine.sampling.types import EarlyStop, Request, Sample, SamplingParams, StepStats
+from engine.sampling.types import Request, Sample, SamplingParams, StepStats
 
-
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """What the caller wants to be told and asked."""
-
-    on_step: Callable[[StepStats], None]
-    cancelled: Callable[[], bool]
-    solved: Callable[[], Iterable[int]]
+OnStep = Callable[[StepStats], None]
 
 
 class Engine:
@@ -61,8 +52,8 @@ class Engine:
             self._runner = PaddedRunner(model, max_batch=self._max_batch)
         fitting = free_kv_tokens(model.device, model.shape, batch=self._max_batch, gpus=self._group.size)
         fitting = self._group.least(fitting)  # all schedule alike
-        self._budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
-        self.early_stops: dict[int, EarlyStop] = {}  # of the last call, by problem
+        # Tokens of keys and values that a generate() may hold, root included.
+        self.kv_budget = kv_budget_tokens or fitting * BYTES_PER_VALUE // model.dtype.itemsize
 
     def generate(
         self,
@@ -70,34 +61,34 @@ class Engine:
         requests: Sequence[Request],
         params: SamplingParams,
         *,
-        on_step: Callable[[StepStats], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        solved: Callable[[], Iterable[int]] | None = None,
+        on_step: OnStep = lambda stats: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        solved: Callable[[], Mapping[int, int]] = dict,
     ) -> Iterator[Sample]:
         """Yield every requested sample as it finishes.
 
         Stops at the next step once cancelled() is true; unfinished samples are dropped, and drawing them again
-        with the same seed meets the same noise. solved() is asked once a step for problems that need no more
-        samples: theirs are dropped, and `early_stops` has the count. Raises ValueError, before any work, for
-        requests that cannot run: a prompt beyond the context or the budget, a problem given twice, nothing to
-        start from.
+        with the same seed meets the same noise. solved() is asked once a step: {problem: lowest index of a
+        sample known to be correct}. Samples above it are dropped; those below are drawn to their end, so that which
+        sample is the first correct one never depends on which ends first. How many samples a problem has then
+        depends on their outcome, and pass@k from their number is biased (use engine.coverage.first_success_curve).
+        Raises ValueError, before any work, for requests that cannot run: a prompt beyond the context or the budget,
+        a problem given twice, nothing to start from.
         """
         requests = [request for request in requests if request.indices]
-        self.early_stops = {}
         if not requests:
             return iter(())
         _check_requests(root, requests, self._model.shape.context_length)
         limits = self._limits(root, requests, params)
         limits.check()
-        calls = _Calls(on_step or _ignore, cancelled or _never, solved or _none)
-        return self._generate(tuple(root), requests, params, limits, calls)
+        return self._generate(tuple(root), requests, params, limits, on_step, cancelled, solved)
 
     def _limits(self, root: Sequence[int], requests: Sequence[Request], params: SamplingParams) -> Limits:
         context = self._model.shape.context_length
         return self._runner.limits(
             Limits(
                 batch=min(self._max_batch, sum(len(request.indices) for request in requests)),
-                kv_tokens=self._budget,
+                kv_tokens=self.kv_budget,
                 root_tokens=len(root),
                 node_tokens=max(len(request.prompt) for request in requests),
                 sample_tokens=min(params.max_tokens, context - len(root)),
@@ -107,34 +98,30 @@ class Engine:
         )
 
     def _generate(
-        self, root: tuple[int, ...], requests: Sequence[Request], params: SamplingParams, limits: Limits, calls: _Calls
+        self,
+        root: tuple[int, ...],
+        requests: Sequence[Request],
+        params: SamplingParams,
+        limits: Limits,
+        on_step: OnStep,
+        cancelled: Callable[[], bool],
+        solved: Callable[[], Mapping[int, int]],
     ) -> Iterator[Sample]:
+        def ends() -> bool:
+            """All processes that share the model stop at the same step."""
+            return self._group.agree(cancelled())
+
         self._runner.prepare(limits, params)
-        cancelled = partial(self._cancelled, calls)
-        computed = self._runner.set_root(root, cancelled)
+        computed = self._runner.set_root(root, ends)
         if computed is None:
             return
         if computed:
-            calls.on_step(_root_stats(len(root), limits.kv_tokens))
-        run = Run(self._model, self._runner, requests, params, limits, calls.solved)
-        while not run.done and not cancelled():
+            on_step(_root_stats(len(root), limits.kv_tokens))
+        run = Run(self._model, self._runner, requests, params, limits, solved)
+        while not run.done and not ends():
             samples, stats = run.step()
-            self.early_stops = run.early_stops
-            calls.on_step(stats)
+            on_step(stats)
             yield from samples
-
-    def _cancelled(self, calls: _Calls) -> bool:
-        """All processes that share the model stop at the same step."""
-        return self._group.agree(calls.cancelled())
-
-    @property
-    def kv_budget(self) -> int:
-        """Tokens of keys and values that a generate() may hold, root included."""
-        return self._budget
-
-    @kv_budget.setter
-    def kv_budget(self, tokens: int) -> None:
-        self._budget = tokens
 
     def shrink(self) -> int:
         """After an out-of-memory: free what is held and lower the budget by a quarter; returns the new one.
@@ -142,11 +129,11 @@ class Engine:
         Call it when the generate() that ran out is gone. What was really held counts, not a budget that a small
         batch never used: otherwise the next try would ask for as much again.
         """
-        self._budget = min(self._budget, self._runner.held_tokens or self._budget) * 3 // 4
+        self.kv_budget = min(self.kv_budget, self._runner.held_tokens or self.kv_budget) * 3 // 4
         self._runner.forget()
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
-        return self._budget
+        return self.kv_budget
 
 
 def _check_requests(root: Sequence[int], requests: Sequence[Request], context: int) -> None:
@@ -168,15 +155,3 @@ def _root_stats(tokens: int, budget: int) -> StepStats:
     return StepStats(
         new_tokens=0, prefill_tokens=tokens, batch=0, kv_tokens=tokens, path_tokens=tokens, kv_budget=budget, waiting=0
     )
-
-
-def _ignore(_: object) -> None:
-    pass
-
-
-def _never() -> bool:
-    return False
-
-
-def _none() -> tuple[int, ...]:
-    return ()

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from engine.sampling.shape import BYTES_PER_VALUE, ModelShape
+from engine.models.shape import BYTES_PER_VALUE, ModelShape
 
 if TYPE_CHECKING:
     import torch

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.sampling.decoder import Decoder
+from engine.models.decoder import Decoder
+from engine.models.model import Model
+from engine.models.parallel import Group
 from engine.sampling.graphs import Graphs, bucket
 from engine.sampling.memory import PREFILL_ROWS
-from engine.sampling.model import Model
 from engine.sampling.pages import PAGE, KVPages, Node
-from engine.sampling.parallel import Group
-from engine.sampling.prefill import plan_prefill
-from engine.sampling.runner import Output, Start
+from engine.sampling.runner import Output, Start, plan_prefill
 from engine.sampling.sampler import Sampler
 from engine.sampling.scheduler import Limits
 from engine.sampling.types import SamplingParams

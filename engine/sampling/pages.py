@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.sampling.shape import ModelShape
+from engine.models.shape import ModelShape
 from kernels.attention import TreeNode
 
 Ints = NDArray[np.int32]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.sampling.model import Model
+from engine.models.model import Model
 from engine.sampling.runner import Output, Runner, Start
+from engine.sampling.sampler import sample_key
 from engine.sampling.scheduler import Limits, Scheduler, Seat
-from engine.sampling.seeds import sample_key
 from engine.sampling.stopper import Stopper, completes_stop
-from engine.sampling.types import EarlyStop, Finish, Request, Sample, SamplingParams, StepStats
+from engine.sampling.types import Finish, Request, Sample, SamplingParams, StepStats
 
 
 @dataclass(slots=True, eq=False)
@@ -57,11 +57,11 @@ class Run:
         requests: Sequence[Request],
         params: SamplingParams,
         limits: Limits,
-        solved: Callable[[], Iterable[int]],
+        solved: Callable[[], Mapping[int, int]],
     ) -> None:
         self._model, self._runner, self._params, self._solved = model, runner, params, solved
         self.scheduler = Scheduler(requests, limits)
-        self._dropped: dict[int, int] = {}  # solved problem -> samples that were not drawn
+        self._known: dict[int, int] = {}  # what solved() said last
         self._limits = limits
         self._drawings: list[_Drawing | None] = [None] * limits.batch
         self._flights: deque[_Flight] = deque()
@@ -72,7 +72,6 @@ class Run:
         self._certainties = np.zeros((self._depth, limits.batch), np.float32)
         self._prefixes = np.zeros(limits.batch, np.int64)  # tokens before each row's own; 0 for a free row
         self._node_tokens: dict[int, int] = {}  # by open problem
-        self._finished: dict[int, int] = {}
         self._ends = np.zeros(model.shape.vocabulary, np.bool_)
         self._ends[list(model.eos_ids)] = True
         self._candidates = self._ends | completes_stop(model.tokenizer, params.stop, model.shape.vocabulary)
@@ -179,7 +178,6 @@ class Run:
             return None
         text, finish = ended
         request = drawing.seat.request
-        self._finished[request.problem] = self._finished.get(request.problem, 0) + 1
         return Sample(
             problem=request.problem,
             index=drawing.seat.index,
@@ -241,20 +239,16 @@ class Run:
             self._runner.close(problem)
         self.scheduler.closed.clear()
 
-    @property
-    def early_stops(self) -> dict[int, EarlyStop]:
-        """By problem that was solved before all its samples were drawn."""
-        return {problem: EarlyStop(self._finished.get(problem, 0), count) for problem, count in self._dropped.items()}
-
     def _stop_solved(self) -> None:
-        for problem in self._solved():
-            if not self.scheduler.is_unfinished(problem):
-                continue
-            running, queued = self.scheduler.solve(problem)
-            for seat in running:
-                self._discard(seat)
-            self._close_nodes()
-            self._dropped[problem] = len(running) + queued
+        solved = self._solved()
+        if solved == self._known:
+            return
+        for problem, sample in solved.items() - self._known.items():
+            if self.scheduler.is_unfinished(problem):
+                for seat in self.scheduler.solve(problem, sample):
+                    self._discard(seat)
+        self._close_nodes()
+        self._known = dict(solved)
 
     def _has_needless_gaps(self) -> bool:
         """Whether moving samples into free rows below them makes a step smaller."""

@@ -1,4 +1,8 @@
-"""Draws tokens as `SamplingParams` say, by `kernels.sampling.draw`."""
+"""Draws tokens as `SamplingParams` say, by `kernels.sampling.draw`.
+
+The noise of a sample is a pure function of (seed, problem, sample index, position, vocabulary id), so a sample can
+be drawn again alone and gets the same noise.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,12 @@ from torch import Tensor
 
 from engine.sampling.types import SamplingParams
 from kernels.sampling import draw
-from kernels.sampling.noise import scramble_ids
+from kernels.sampling.noise import scramble_ids, signed64, splitmix
+
+
+def sample_key(seed: int, problem: int, index: int) -> int:
+    """The 64-bit key of one sample, as a signed integer (fits a database's BIGINT)."""
+    return signed64(splitmix(splitmix(splitmix(seed) ^ problem) ^ index))
 
 
 class Sampler:

@@ -90,7 +90,7 @@ class Scheduler:
     def __init__(self, requests: Sequence[Request], limits: Limits) -> None:
         self.limits = limits
         self._predictor = LengthPredictor()
-        self._queue = deque((request, 0) for request in requests)  # with the position of the next index
+        self._queue = deque((request, request.indices) for request in requests)  # with the indices that wait
         self._dropped: deque[tuple[Request, int]] = deque()  # (request, index), oldest first; they go first
         self._waiting = sum(len(request.indices) for request in requests)
         self._unfinished = Counter({request.problem: len(request.indices) for request in requests})
@@ -159,8 +159,8 @@ class Scheduler:
 
     def _upcoming(self) -> Iterator[tuple[Request, int]]:
         yield from self._dropped
-        for request, position in self._queue:
-            for index in islice(request.indices, position, None):
+        for request, indices in self._queue:
+            for index in indices:
                 yield request, index
 
     def _take(self, count: int) -> None:
@@ -169,11 +169,10 @@ class Scheduler:
             self._dropped.popleft()
             count -= 1
         while count:
-            request, position = self._queue.popleft()
-            taken = min(count, len(request.indices) - position)
-            count -= taken
-            if position + taken < len(request.indices):
-                self._queue.appendleft((request, position + taken))
+            request, indices = self._queue.popleft()
+            if count < len(indices):
+                self._queue.appendleft((request, indices[count:]))
+            count -= min(count, len(indices))
 
     def _start(self, request: Request, index: int) -> Seat:
         row = heapq.heappop(self._free_rows)  # the lowest keeps the rows in use together
@@ -261,18 +260,23 @@ class Scheduler:
         self._leave(seat)
         self._count_off(seat.request.problem, 1)
 
-    def solve(self, problem: int) -> tuple[list[Seat], int]:
-        """The problem needs no more samples: (running ones that are dropped, how many never started)."""
-        running = [seat for seat in self.seats if seat is not None and seat.request.problem == problem]
+    def solve(self, problem: int, sample: int) -> list[Seat]:
+        """Sample ``sample`` solves the problem, so those of a higher index are not needed; returns the running ones."""
+        running = [seat for seat in self.seats if seat and seat.request.problem == problem and seat.index > sample]
         for seat in running:
             self._leave(seat)
-        queued = self._unfinished[problem] - len(running)
-        self._waiting -= queued
-        self._dropped = deque(each for each in self._dropped if each[0].problem != problem)
-        self._queue = deque(each for each in self._queue if each[0].problem != problem)
-        self._count_off(problem, self._unfinished[problem])
-        self._ended = self.limits.batch
-        return running, queued
+        before = self._waiting
+        self._dropped = deque(each for each in self._dropped if each[0].problem != problem or each[1] <= sample)
+        needed = (
+            (request, tuple(index for index in indices if index <= sample) if request.problem == problem else indices)
+            for request, indices in self._queue
+        )
+        self._queue = deque(each for each in needed if each[1])
+        self._waiting = len(self._dropped) + sum(len(indices) for _, indices in self._queue)
+        if needless := len(running) + before - self._waiting:
+            self._count_off(problem, needless)
+            self._ended = self.limits.batch
+        return running
 
     def _leave(self, seat: Seat) -> None:
         row = seat.row
@@ -323,7 +327,7 @@ class Scheduler:
         assert running == +self._running, (running, self._running)
         assert all(problem in self._nodes for problem in running), (running, self._nodes)
         assert sum(self._unfinished.values()) == self._waiting + len(used), (self._unfinished, self._waiting)
-        queued = sum(len(request.indices) - position for request, position in self._queue)
+        queued = sum(len(indices) for _, indices in self._queue)
         assert self._waiting == len(self._dropped) + queued, (self._waiting, len(self._dropped), queued)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,12 @@ class Stopper:
         return self._text[: min(found)] if found else None
 
 
-def completes_stop(tokenizer: Any, stop: Sequence[str], vocabulary: int) -> NDArray[np.bool_]:
+@lru_cache(maxsize=4)  # an engine asks for every call, and looking through a vocabulary takes as long as many steps
+def completes_stop(tokenizer: Any, stop: tuple[str, ...], vocabulary: int) -> NDArray[np.bool_]:
     """By token id: whether the token may be the one that completes a stop string; most cannot.
 
-    It must contain the last character of one, or a part of a character. tokenizer: transformers' fast one.
+    It must contain the last character of one, or a part of a character. tokenizer: transformers' fast one. Callers
+    share the array: it is read-only.
     """
     may = np.zeros(vocabulary, np.bool_)
     if not stop:
@@ -54,4 +57,5 @@ def completes_stop(tokenizer: Any, stop: Sequence[str], vocabulary: int) -> NDAr
     skipped = len(core.decode([before]))
     texts = core.decode_batch([[before, i] for i in range(min(vocabulary, core.get_vocab_size()))])
     may[: len(texts)] = [not ends.isdisjoint(text[skipped:]) for text in texts]
+    may.flags.writeable = False
     return may

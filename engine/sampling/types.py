@@ -88,14 +88,3 @@ class StepStats:
     path_tokens: int  # tokens that the samples running now would hold if nothing were shared
     kv_budget: int  # tokens whose keys and values fit
     waiting: int  # samples not yet admitted
-
-
-@dataclass(frozen=True, slots=True)
-class EarlyStop:
-    """A problem that was stopped because it was solved.
-
-    Its number of samples then depends on their outcome, so 1 - C(n-c, k) / C(n, k) is biased for it.
-    """
-
-    finished: int  # samples that were drawn to their end
-    dropped: int  # samples asked for that were not

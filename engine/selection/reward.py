@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from engine.coverage.bands import Floats
-from engine.sampling.sources import ModelError, find_model, read_config
+from engine.models.sources import ModelError, find_model, read_config
 
 # From the last token's hidden state, shape (batch, width), to a score each, shape (batch,).
 Head = Callable[[torch.Tensor], torch.Tensor]
@@ -106,7 +106,7 @@ def load_reward_model(
     label: int | None = None,
     head: Head | None = None,
 ) -> RewardModel:
-    """Load ``source`` (a folder or hub id, see engine.sampling.sources.find_model) to score answers.
+    """Load ``source`` (a folder or hub id, see engine.models.sources.find_model) to score answers.
 
     device: by default the GPU when there is one. dtype: bf16 on a GPU, else fp32. label: which output is the score,
     needed when a sequence classifier has several. head: an adapter for a model with a head of its own; the model's body

@@ -20,8 +20,8 @@ VERIFIERS: dict[str, Verifier] = {
     verifier.name: verifier
     for verifier in (
         Gsm8kVerifier(),
-        MinervaVerifier(),
         MathVerifier(),
+        MinervaVerifier(),
         StdioVerifier(),
         FunctionVerifier(),
         RocqVerifier(),

@@ -47,6 +47,7 @@ class StagePlan:
     queue: str  # "gpu" or "cpu"
     unit: str  # what is counted: "samples"
     pairwise: bool = False
+    aside: bool = False  # asked for after the end: the experiment stays what it is whatever comes of these shards
     shards: Sequence[ShardPlan] = field(default_factory=tuple)
 
 
@@ -89,8 +90,13 @@ class Kind(ABC):
     def summary(self, experiment: Experiment) -> dict[str, Any]:
         """What lists and comparisons show: {"label", "value", "text", "spark": [floats]}."""
 
+    def news(self, shard: Shard) -> dict[str, Any]:
+        """What the runner of a shard should hear while it works: JSON-able, the whole each time. The supervisor asks
+        about once a second and passes on what changed (Context.news)."""
+        return {}
+
     def reopen(self, experiment: Experiment) -> None:
-        """Forget verdicts before a re-grade. Kinds that can be graded again override this."""
+        """Forget verdicts before a re-grade. Kinds that can be graded again override this. Raises SpecError."""
         raise TypeError(f"experiments of the kind {self.name} cannot be graded again")
 
 
@@ -102,6 +108,10 @@ class Context(Protocol):
     @property
     def cancelled(self) -> bool:
         """True once the shard must stop; check between steps and return."""
+
+    @property
+    def news(self) -> Mapping[str, Any]:
+        """The last Kind.news of this shard; empty until there is some."""
 
     def progress(self, done: int) -> None:
         """Units done so far in this shard (those done by earlier attempts included). Also proves the runner alive:

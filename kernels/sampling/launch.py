@@ -96,7 +96,8 @@ def draw(
     return tokens, logprobs, certainties
 
 
-@triton.jit
+# Numbers that change with the rows are no reason to compile anew for each batch size.
+@triton.jit(do_not_specialize=["plane"])
 def _scan(
     logits_ptr,
     stride,
@@ -155,7 +156,7 @@ def _scan(
     tl.store(winners_ptr + place, winner)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["plane", "chunks"])
 def _settle(
     logits_ptr,
     stride,

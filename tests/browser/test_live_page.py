@@ -124,6 +124,28 @@ def test_the_page_follows_and_says_so(make_experiment: Make, bob: User, web: Sta
     expect(page.locator("h1")).to_have_text("Renamed meanwhile", timeout=60_000)
 
 
+def test_problems_that_stop_when_solved(make_experiment: Make, bob: User, new_context: OpenContext) -> None:
+    """The page shows the first correct sample, not a share that would be biased; in both twins, and accessibly."""
+    experiment = make_experiment(
+        status=Status.FINISHED, n=8, spec={"samples": 8, "stop_when_solved": True}, last_seq=1, problems=2
+    )
+    experiment.problems.filter(index=0).update(seq=1)
+    experiment.problems.filter(index=1).update(n=3, c=1, first_correct=2, seq=1)
+    page = new_context(bob).new_page()
+    page.goto(f"/experiments/{experiment.code}/?problems=table")
+    expect(page.locator("#coverage")).to_contain_text("up to 8 samples each, until one is correct")
+    expect(page.locator('[data-kpi="drawn"]')).to_contain_text("11.0 a solved problem")
+    expect(page.locator("#coverage")).to_contain_text("A problem takes 5.5 samples on average")
+    expect(page.locator("#problems table")).to_contain_text("Solved by sample")
+    assert page.locator("#problems tbody tr").all_inner_texts() == ["Problem 1\t3\t3\t0", "Problem 0\t–\t8\t0"]
+    page.goto(f"/experiments/{experiment.code}/")
+    expect(page.locator("#problems svg text").first).to_be_visible()
+    check(page)
+    page.goto(f"/experiments/{experiment.code}/analysis/", wait_until="networkidle")
+    expect(page.locator("main")).to_contain_text("would be biased and are not made")
+    check(page)
+
+
 def test_zoom_survives_an_update_and_views_are_in_the_address(
     make_experiment: Make, bob: User, new_context: OpenContext
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,11 @@ def person(stack: Stack) -> User:
 
 
 @pytest.fixture
-def submit_sampling(stack: Stack, person: User, model_folder: Path) -> Callable[[], Experiment]:
-    """Submit PROBLEMS x SAMPLES on the tiny model, in several shards."""
+def submit_sampling(stack: Stack, person: User, model_folder: Path) -> Callable[..., Experiment]:
+    """Submit PROBLEMS x SAMPLES on the tiny model, in several shards; settings may be added."""
     stack.environment["CANOPY_MODEL_DIRS"] = str(model_folder)
 
-    def submit() -> Experiment:
+    def submit(**more: Any) -> Experiment:
         spec = get_kind("sampling").Spec.model_validate(
             {
                 "model": str(model_folder / "tiny"),
@@ -46,6 +47,7 @@ def submit_sampling(stack: Stack, person: User, model_folder: Path) -> Callable[
                 "max_tokens": 8,
                 "chat": False,
                 "few_shot": [],
+                **more,
             }
         )
         team = Team.objects.get(memberships__user=person)

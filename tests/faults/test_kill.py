@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from django.test import Client
+from django.conf import settings
+from django.test import Client, override_settings
 
 from jobs.kinds.sampling.models import Problem, Sample
 from jobs.live import live_state
@@ -80,6 +82,39 @@ def test_killed_in_the_middle(
     assert at_kill < PROBLEMS * SAMPLES, "the kill came too late to test anything"
     assert_exact(experiment)
     assert page_state(stack, person, experiment)["seq"] == experiment.last_seq
+
+
+def test_a_runner_killed_where_problems_stop_when_solved(
+    stack: Stack, submit_sampling: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    """About one text in ten is right. Whatever was in flight: each sample up to the first right one is there once."""
+    folder = tmp_path / "verifiers"
+    folder.mkdir()
+    (folder / "some.py").write_text(
+        "from zlib import crc32\ndef right(text, problem): return crc32(text.encode()) % 10 == 0\n"
+    )
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(0o755)  # the sandbox's user reads it
+    stack.environment["CANOPY_VERIFIER_DIR"] = str(folder)
+    with override_settings(VERIFICATION={**settings.VERIFICATION, "functions": str(folder)}):
+        experiment = submit_sampling(stop_when_solved=True, verifier="function", grade_target="some:right")
+    stack.start("web", "gpu", "cpu", "reconciler")
+    wait_for(lambda: drawn(experiment) > 0, 60)
+    kill_runner(stack)
+    wait_for(lambda: has_ended(experiment), 120)
+    assert experiment.status == Status.FINISHED, experiment.reason
+    assert drawn(experiment) < PROBLEMS * SAMPLES
+    for problem in Problem.objects.filter(experiment=experiment):
+        samples = dict(problem.samples.values_list("index", "verdict"))
+        right = [index for index, verdict in samples.items() if verdict == "correct"]
+        assert problem.first_correct == min(right, default=None)
+        assert set(range(min(right, default=SAMPLES - 1) + 1)) <= set(samples)
+        assert set(samples.values()) <= set(GRADED) and problem.drawn == problem.n == len(samples)
+    state = live_state(experiment)
+    assert [(stage["state"], stage["done"], stage["total"]) for stage in state["stages"][:2]] == [
+        ("done", PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
+    ] * 2
+    assert state["kind"]["curve"]["complete_to"] == SAMPLES and len(state["artifacts"]) == 3
 
 
 def page_state(stack: Stack, person: User, experiment: Experiment) -> dict[str, int]:

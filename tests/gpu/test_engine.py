@@ -14,10 +14,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from engine.sampling import Engine, Model, Request, Sample, SamplingParams, StepStats
-from engine.sampling.attention import ATTENTION_NAME
+from engine.models import Model
+from engine.models.attention import ATTENTION_NAME
+from engine.models.shape import shape_from_config
+from engine.sampling import Engine, Request, Sample, SamplingParams, StepStats
 from engine.sampling.paged import PagedRunner
-from engine.sampling.shape import shape_from_config
 from tests.tiny_model import build_tokenizer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]

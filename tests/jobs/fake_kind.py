@@ -65,6 +65,10 @@ class FakeKind(Kind):
         )
         return Problem.objects.filter(experiment=shard.experiment).count() - before
 
+    def news(self, shard: Shard) -> dict[str, Any]:
+        """How many of the experiment's units are recorded."""
+        return {"recorded": Problem.objects.filter(experiment=shard.experiment).count()}
+
     def changes(self, experiment: Experiment, after: int) -> dict[str, Any]:
         units = Problem.objects.filter(experiment=experiment, seq__gt=after).order_by("index")
         return {"units": list(units.values_list("index", flat=True))}

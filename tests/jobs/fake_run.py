@@ -24,6 +24,7 @@ def run(stage: str, job: dict[str, Any], context: Context) -> None:
         "noisy": _noisy,
         "child": _child,
         "bad-row": _bad_row,
+        "listen": _listen,
     }[job["behaviour"]](job, context)
 
 
@@ -92,6 +93,14 @@ def _child(job: dict[str, Any], context: Context) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     context.log(f"pid {child.pid}")
     _stubborn(job, context)
+
+
+def _listen(job: dict[str, Any], context: Context) -> None:
+    """Goes on when the news say that its last row was recorded."""
+    for unit in job["units"]:
+        context.row({"unit": unit, "text": f"after {context.news.get('recorded', 0)}"})
+        while context.news.get("recorded", 0) <= unit and not context.cancelled:
+            time.sleep(0.02)
 
 
 def _bad_row(job: dict[str, Any], context: Context) -> None:

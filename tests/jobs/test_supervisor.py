@@ -61,6 +61,15 @@ def test_a_poisoned_shard_fails_after_three_attempts_with_reason_and_log_tail(
     assert units(experiment) == [0, 1, 2]  # what was reported before each failure is kept
 
 
+def test_a_running_job_hears_news(submit: Submit, worker: ThisWorker) -> None:
+    experiment = submit(shards=2, units=2, behaviour="listen", check=False)
+    finish(worker)
+    experiment.refresh_from_db()
+    assert experiment.status == Status.FINISHED
+    heard = Problem.objects.filter(experiment=experiment).order_by("index").values_list("uid", flat=True)
+    assert list(heard) == ["after 0", "after 1", "after 0", "after 3"]  # another shard begins without
+
+
 def test_death_by_signal_is_told_in_words(submit: Submit, worker: ThisWorker) -> None:
     experiment = submit(shards=1, behaviour="crash")
     finish(worker)

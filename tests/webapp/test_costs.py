@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from engine.cost import ModelSize, decode_flops, prompt_flops
-from engine.sampling import ModelShape
+from engine.models import ModelShape
 from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
 from tests.webapp.test_compare import address, series, set_counts, words
 from webapp.accounts.models import Team, User

@@ -15,7 +15,9 @@ from django.core.files.base import ContentFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from jobs.kinds.detection.models import DataSet
 from jobs.models import Artifact, Experiment, Status
+from tests.webapp.detection import make_detection
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
@@ -79,12 +81,18 @@ PAGES = {
     "experiment-import": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team",)),
     "experiment-estimate": post(READ, "team", "kind"),
     "problem-set-upload": post(WRITE, "team"),
+    "data-sets": Page(READ, ("team",)),
+    "data-set-add": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a file
+    "data-set": Page(READ, ("code",), code="data_set"),
+    "data-set-delete": post(WRITE, "code", code="data_set", confirm="delete"),
     "experiment": Page(READ, ("code",)),
     "experiment-tab": Page(READ, ("code", "tab")),
     "experiment-live": Page(READ, ("code",)),
     "experiment-data": Page(READ, ("code", "part")),
     "experiment-download": Page(READ, ("code", "name")),
     "experiment-artifact": Page(READ, ("code", "artifact")),
+    "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
+    "experiment-try": post(WRITE, "code", code="detection"),  # without a file
     "experiment-cancel": post(WRITE, "code"),
     "experiment-retry": post(WRITE, "code"),
     "experiment-more": post(WRITE, "code", samples="100"),
@@ -101,6 +109,7 @@ PAGES = {
     "shared-data": Page(PUBLIC, ("token", "part")),
     "shared-download": Page(PUBLIC, ("token", "name")),
     "shared-artifact": Page(PUBLIC, ("token", "artifact")),
+    "shared-picture": Page(PUBLIC, ("detection_token", "picture_part", "picture")),
 }
 HAVE_FORMS = {"sign-up", "sign-in", "password_reset", "password_reset_confirm"}
 READ_ONLY = [
@@ -127,7 +136,7 @@ def test_every_address_is_in_the_table() -> None:
 
 @dataclass
 class World:
-    """A finished experiment with an artifact, an invitation, a share link, and a client for each visitor."""
+    """Finished experiments with an artifact, an invitation, a share link, and a client for each visitor."""
 
     arguments: dict[str, Any]
     codes: dict[str, Any]
@@ -136,7 +145,8 @@ class World:
     def url(self, name: str) -> str:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
-        renamed = {"reset": "token", "invitation": "token"}
+        renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
+        renamed |= {"picture_part": "part", "picture": "key"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
@@ -162,6 +172,10 @@ def world(
     link = ShareLink.objects.create(
         experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
     )
+    detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
+    ShareLink.objects.create(
+        experiment=detection, token_prefix="picture", token_hash=hash_token("picture-token"), created_by=alice
+    )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
     share = Client()
     assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
@@ -177,14 +191,19 @@ def world(
             "name": "coverage.csv",
             "artifact": artifact.code,
             "token": "secret-token",
+            "detection_token": "picture-token",
+            "picture_part": "prediction",
+            "picture": detection.pictures.earliest("pk").code,
             "uidb64": "MQ",
             "reset": "set-password",
         },
         codes={
             "experiment": experiment.code,
+            "detection": detection.code,
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,
+            "data_set": DataSet.objects.create(team=team, name="cells", source="upload").code,
         },
         clients={"anonymous": Client(), "share": share} | {who: as_user(user) for who, user in signed_in.items()},
     )

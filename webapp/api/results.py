@@ -11,7 +11,7 @@ from django.urls import reverse
 from ninja import Query, Router
 from pydantic import Field
 
-from engine.coverage import coverage_curve
+from jobs.kinds.sampling.curve import ESTIMATOR
 from jobs.kinds.sampling.models import Problem as SampledProblem
 from jobs.kinds.sampling.models import Sample, SampleText, Verdict
 from jobs.kinds.sampling.rewards import rewards_of
@@ -23,6 +23,7 @@ from webapp.api.experiments import Cursor
 from webapp.api.schemas import CurveOut, FileOut, Listing, LiveState, ProblemOut, SampleListing, SampleOut
 from webapp.experiments import downloads
 from webapp.experiments.sampling import samples
+from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.filters import LONGEST_SEARCH, Filters
 from webapp.experiments.views_live import live_response
 
@@ -113,14 +114,12 @@ def get_curve(
     ] = None,
 ) -> dict[str, Any]:
     """Coverage over k, with its band. Empty lists until every problem has a graded sample."""
-    counters = list(
-        SampledProblem.objects.filter(experiment=_sampling(request, code)).order_by("index").values_list("n", "c")
-    )
-    least = min((n for n, _ in counters), default=0)
-    asked = None if k is None else sorted({each for each in k if each <= least})
-    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], asked)
-    names = ("k", "coverage", "lo", "hi")
-    return {name: getattr(curve, name).tolist() for name in names} | {"complete_to": least}
+    experiment = _sampling(request, code)
+    counters = load_counters([experiment])[experiment.pk]
+    asked = None if k is None else sorted({each for each in k if each <= counters.reach})
+    curve = counters.curve(asked)
+    found = {name: getattr(curve, name).tolist() for name in ("k", "coverage", "lo", "hi")}
+    return found | {"complete_to": counters.reach, "estimator": ESTIMATOR[counters.stops]}
 
 
 @router.get(
@@ -146,7 +145,7 @@ def list_problems(
 
 
 def _problem(row: SampledProblem) -> dict[str, Any]:
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens")
+    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "first_correct")
     return {name: getattr(row, name) for name in names}
 
 

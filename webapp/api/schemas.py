@@ -184,6 +184,10 @@ class ProblemOut(Schema):
     timeouts: int = Field(description="Part of errors.")
     drawn: int = Field(description="Samples there are, graded or not.")
     tokens: int = Field(description="Of all samples drawn.")
+    first_correct: int | None = Field(
+        description="Where problems stop when they are solved: the lowest index of a correct sample. n depends on c "
+        "then, so c / n is biased."
+    )
 
 
 class SampleOut(Schema):
@@ -214,13 +218,15 @@ class SampleListing(Listing[SampleOut]):
 
 class CurveOut(Schema):
     """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem. Unless ?k= asks
-    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k."""
+    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k. Where problems stop when
+    they are solved, it is the share of problems solved within the first k samples."""
 
     k: list[int]
     coverage: list[float] = Field(description="Fractions.")
     lo: list[float] = Field(description="Lower end of the 95% band.")
     hi: list[float] = Field(description="Upper end of the 95% band.")
     complete_to: int = Field(description="The largest k there is.")
+    estimator: str = Field(description="What coverage is estimated by, in words.")
 
 
 class FileOut(Schema):
@@ -255,6 +261,94 @@ class ProblemSetIn(Asked):
         str, StringConstraints(min_length=1, max_length=80), AfterValidator(_plain), AfterValidator(_filled)
     ]
     problems: list[ProblemIn] = Field(min_length=1, max_length=MAX_PROBLEMS)
+
+
+class DataSetOut(Schema):
+    value: str = Field(description="What a detection spec's data field takes.", examples=[f"set/{EXAMPLE_CODE}"])
+    code: UUID
+    name: str
+    source: str = Field(description="upload or path.")
+    format: str = Field(description="coco, voc or yolo; empty until it is read.")
+    state: str = Field(description="reading, ready, refused (it cannot be used) or failed (it was not read).")
+    reason: str
+    counts: dict[str, Any] = Field(description="Images, objects, parts, and objects by class.")
+    classes: list[str]
+    has_masks: bool = Field(description="Whether every object has one: perfect labels and exact tests are possible.")
+    report: dict[str, Any] = Field(description="What is wrong in it: counts by kind, and examples that name files.")
+    reader: UUID | None = Field(description="The experiment that reads it, with the quality of its labels.")
+    created_at: datetime
+
+
+class DataSetFolderIn(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"path": "coco", "format": "coco"}]})
+    path: str = Field(min_length=1, max_length=500, description="Of a folder, as the workers see it.")
+    name: Annotated[str, StringConstraints(max_length=80), AfterValidator(_plain)] = ""
+    format: Literal["", "coco", "voc", "yolo"] = ""
+
+
+class RunOut(Schema):
+    index: int
+    label: str = Field(examples=["Ellipse + RU 10°, RetinaNet, seed 0"])
+    architecture: str
+    rule: str
+    delta: float | None = Field(description="Of the RU loss, degrees; null without.")
+    seed: int
+    epochs: int = Field(description="Finished ones.")
+    best_epoch: int | None
+    best_ap: float | None = Field(description="On the validation images.")
+    stopped: str = Field(description="finished or early; empty while it trains.")
+    progress: dict[str, Any] = Field(description="The last step told: losses, images a second.")
+
+
+class ScoreOut(Schema):
+    run: int = Field(description="The run's index.")
+    label: str
+    architecture: str
+    rule: str
+    delta: float | None
+    seed: int
+    angle: float = Field(description="Degrees, counter-clockwise.")
+    ap: float | None = Field(description="COCO's, 0 to 1; null where there is nothing to find.")
+    ap50: float | None
+    ap75: float | None
+
+
+class ScoreDetailsOut(Schema):
+    run: int
+    angle: float
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    classes: dict[str, list[float | None]] = Field(description="AP, AP50 and AP75 by class.")
+    sizes: dict[str, list[float | None]] = Field(description="The same for small, medium and large objects.")
+    curves: dict[str, list[float]] = Field(description="Precision at recalls 0, 0.01, ..., 1 by class, IoU 0.5.")
+    curves75: dict[str, list[float]] = Field(default_factory=dict, description="The same at IoU 0.75.")
+    confusion: list[list[int]] = Field(description="Rows true, columns found; the last is background.")
+    images: int
+    objects: int
+    exact: bool = Field(description="Truth from turned masks, not from boxes by the ellipse rule.")
+
+
+class LabelQualityOut(Schema):
+    rule: str
+    angle: float
+    share50: float = Field(description="Of labels with an IoU of at least 0.5 with the turned mask's box.")
+    share75: float
+    mean_iou: float
+    objects: int
+
+
+class TriedOut(Schema):
+    code: UUID
+    name: str
+    state: str
+    reason: str
+    size: int = Field(description="Side of the square canvas in pixels; 0 until the first detector has run.")
+    angles: list[float]
+    pictured: list[float]
+    found: dict[str, dict[str, list[list[float]]]] = Field(
+        description="By run index and angle: [class index from 0, score, x1, y1, x2, y2] of each detection, best first."
+    )
 
 
 class WorkerOut(Schema):

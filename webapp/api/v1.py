@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import errors, events, experiments, results, teams
+from webapp.api import detection, errors, events, experiments, results, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -99,5 +99,5 @@ api = CanopyAPI(
     auth=TokenAuth(),
 )
 errors.install(api)
-for router in (teams.router, experiments.router, results.router, events.router):
+for router in (teams.router, experiments.router, results.router, detection.router, events.router):
     api.add_router("", router)

@@ -23,6 +23,7 @@ from webapp.client import plot
 from webapp.client.client import ApiError, Client, Unreachable
 from webapp.client.types import Curve, Experiment, LiveState
 
+MOST_RUNS = 20  # that a terminal shows
 FAILED, USAGE, REFUSED, NO_SERVER, NO_LOGIN = 1, 2, 3, 4, 5
 
 app = typer.Typer(
@@ -361,11 +362,23 @@ def _headline(state: LiveState) -> str:
 
 
 def _curve_lines(state: LiveState) -> list[str]:
+    if state.kind.get("total_runs"):
+        return _run_lines(state)
     curve = state.kind.get("curve") or {}
     if not curve.get("k"):
         return []
     title = f"coverage: {curve['coverage'][-1]:.1%} at k = {curve['k'][-1]}"
     return [title, *plot.draw(curve["k"], curve["coverage"])]
+
+
+def _run_lines(state: LiveState) -> list[str]:
+    """Of a detection experiment: how far each run is. A state holds those that changed."""
+    runs = sorted(state.kind.get("runs", []), key=lambda run: run["index"])
+    return [
+        f"{run['label']}: epoch {run['epochs']} of {state.kind.get('epochs_planned', 0)}"
+        + (f", AP {run['best_ap']:.3f}" if run.get("best_ap") is not None else "")
+        for run in runs[:MOST_RUNS]
+    ]
 
 
 @app.command()
@@ -418,6 +431,8 @@ def compare(
         raise WrongUse("Name two experiments or more.")
     with connect() as client:
         experiments = [client.experiment(code) for code in codes]
+        if any(one.kind != "sampling" for one in experiments):
+            raise WrongUse("Coverage is of sampling alone. For detection, scores CODE prints AP by method and angle.")
         ks = common_ks([client.curve(code) for code in codes])
         curves = [client.curve(code, ks) for code in codes]
     differing = _differing(experiments)
@@ -453,3 +468,7 @@ def _band(curve: Curve, k: int) -> str:
 def _differing(experiments: Sequence[Experiment]) -> list[str]:
     names = sorted({name for one in experiments for name in one.spec})
     return [name for name in names if len({json.dumps(one.spec.get(name), sort_keys=True) for one in experiments}) > 1]
+
+
+# The commands of detection add themselves to the same app; they use what is defined above.
+from webapp.client import cli_detection  # noqa: E402, F401

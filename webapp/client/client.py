@@ -20,15 +20,20 @@ import httpx2
 from webapp.client.types import (
     Answer,
     Curve,
+    DataSet,
     Experiment,
     File,
     Kind,
+    LabelQuality,
     LiveState,
     Me,
     Problem,
     ProblemSet,
+    Run,
     Sample,
+    Score,
     Team,
+    TriedPicture,
     Worker,
 )
 
@@ -106,6 +111,29 @@ class Client:
         body = {"name": name, "problems": problems}
         return ProblemSet.model_validate(self._write("POST", f"teams/{team}/problem-sets", body))
 
+    # --- data sets of detection ---------------------------------------------------------------------------------------
+
+    def data_sets(self, team: str) -> list[DataSet]:
+        return list(self._every(f"teams/{team}/data-sets", DataSet))
+
+    def data_set(self, code: str) -> DataSet:
+        return DataSet.model_validate(self._read(f"data-sets/{code}"))
+
+    def upload_data_set(self, team: str, file: Path, *, name: str = "", format: str = "") -> DataSet:
+        """Send a zip. A worker reads it: ``data_set`` tells when its state is no longer "reading"."""
+        with file.open("rb") as content:
+            fields = {"name": name, "format": format}
+            files = {"file": (file.name, content)}
+            answer = self._send("POST", f"teams/{team}/data-sets", timeout=None, files=files, data=fields)
+        return DataSet.model_validate(answer.json())
+
+    def add_data_set_folder(self, team: str, path: str, *, name: str = "", format: str = "") -> DataSet:
+        body = {"path": path, "name": name, "format": format}
+        return DataSet.model_validate(self._write("POST", f"teams/{team}/data-sets/folders", body))
+
+    def delete_data_set(self, code: str) -> None:
+        self._send("DELETE", f"data-sets/{code}")
+
     # --- experiments --------------------------------------------------------------------------------------------------
 
     def experiments(self, team: str, **query: Any) -> Iterator[Experiment]:
@@ -169,6 +197,29 @@ class Client:
     def samples(self, code: str, **query: Any) -> Iterator[Sample]:
         """All that match, a page at a time. ``query``: problem, verdict, q, text, limit (of a page)."""
         return self._every(f"experiments/{code}/samples", Sample, **query)
+
+    def runs(self, code: str) -> list[Run]:
+        return list(self._every(f"experiments/{code}/runs", Run))
+
+    def scores(self, code: str) -> list[Score]:
+        return list(self._every(f"experiments/{code}/scores", Score))
+
+    def score_details(self, code: str, run: int, angle: float) -> dict[str, Any]:
+        """Of one run at one angle: APs by class and size, curves, confusion."""
+        found: dict[str, Any] = self._read(f"experiments/{code}/runs/{run}/score", angle=angle)
+        return found
+
+    def label_quality(self, code: str) -> list[LabelQuality]:
+        return list(self._every(f"experiments/{code}/label-quality", LabelQuality))
+
+    def try_picture(self, code: str, file: Path) -> TriedPicture:
+        """Have every detector look at a picture; ``tried_pictures`` tells what they found."""
+        with file.open("rb") as content:
+            answer = self._send("POST", f"experiments/{code}/pictures", files={"file": (file.name, content)})
+        return TriedPicture.model_validate(answer.json())
+
+    def tried_pictures(self, code: str) -> list[TriedPicture]:
+        return list(self._every(f"experiments/{code}/pictures", TriedPicture))
 
     def live(self, code: str, after: int = 0) -> LiveState:
         return LiveState.model_validate(self._read(f"experiments/{code}/live", after=after))

@@ -77,6 +77,7 @@ class Curve(Answer):
     lo: list[float]
     hi: list[float]
     complete_to: int
+    estimator: str = ""  # in words; older servers do not say
 
     def at(self, k: int) -> float | None:
         """Coverage at ``k``; None where the curve does not reach."""
@@ -127,6 +128,66 @@ class ProblemSet(Answer):
     name: str
     count: int
     bundled: bool
+
+
+class DataSet(Answer):
+    value: str  # for a detection spec's data
+    code: str
+    name: str
+    state: str
+    reason: str
+    counts: dict[str, Any]
+    classes: list[str]
+    has_masks: bool
+    report: dict[str, Any]
+    reader: str | None
+
+
+class Score(Answer):
+    """A run's APs in 0..1 at one test angle in degrees."""
+
+    run: int
+    label: str
+    architecture: str
+    rule: str
+    delta: float | None
+    seed: int
+    angle: float
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+
+
+class Run(Answer):
+    index: int
+    label: str
+    architecture: str
+    rule: str
+    delta: float | None
+    seed: int
+    epochs: int
+    best_epoch: int | None
+    best_ap: float | None
+    stopped: str
+
+
+class LabelQuality(Answer):
+    rule: str
+    angle: float
+    share50: float
+    share75: float
+    mean_iou: float
+    objects: int
+
+
+class TriedPicture(Answer):
+    code: str
+    name: str
+    state: str
+    reason: str
+    size: int
+    angles: list[float]
+    found: dict[str, dict[str, list[list[float]]]]
 
 
 class Worker(Answer):

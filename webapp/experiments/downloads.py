@@ -9,7 +9,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.core.files import File
-from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
@@ -21,6 +21,7 @@ from webapp.experiments.page import Page
 
 CHUNK = 256 * 1024  # bytes of a file sent at a time
 LINES = 1_000  # log lines read at a time
+PICTURE_SECONDS = 3600  # a picture does not change under its address
 
 
 async def log_lines(experiment: Experiment) -> AsyncIterator[str]:
@@ -86,6 +87,19 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
         raise Http404("The file is no longer in the storage.") from error
     response = _attachment(_chunks(content), found.content_type, found.name)
     response.headers["Content-Length"] = str(found.file.size)
+    return response
+
+
+@require_safe
+def picture(request: HttpRequest, page: Page, part: str, key: str) -> HttpResponseBase:
+    """A picture of the kind. Pictures are samples: share links without samples give none."""
+    find = page.kind.pictures.get(part) if page.shows_samples else None
+    found = find(page.experiment, key) if find else None
+    if found is None:
+        raise Http404("No such picture.")
+    response = HttpResponse(found, content_type="image/jpeg")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = f"private, max-age={PICTURE_SECONDS}"
     return response
 
 

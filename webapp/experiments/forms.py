@@ -27,7 +27,7 @@ class Field:
     help: str
     section: str
     unit: str
-    widget: str  # text, textarea, number, check, choice, lines, examples, or a kind's own
+    widget: str  # text, textarea, number, check, choice, multi, numbers, lines, examples, or a kind's own
     optional: bool
     whole: bool  # only whole numbers
     default: Any
@@ -38,7 +38,7 @@ class Field:
 
     @property
     def wide(self) -> bool:
-        return self.widget in {"textarea", "examples"}
+        return self.widget in {"textarea", "examples", "multi"}
 
     def read(self, data: QueryDict) -> Any:
         """The value in posted data, for pydantic to check; KeyError when the form did not have this field."""
@@ -50,6 +50,10 @@ class Field:
         text = data.get(self.name)
         if not isinstance(text, str):
             raise KeyError(self.name)
+        if self.widget == "multi":  # an empty value stands for the boxes when none is checked
+            return [value for value in data.getlist(self.name) if value]
+        if self.widget == "numbers":
+            return text.replace(",", " ").split()
         if self.widget == "lines":
             return [unescape(line) for line in text.splitlines() if line]
         if self.optional and not text.strip():
@@ -60,7 +64,9 @@ class Field:
         """A value as the form's control holds it; the inverse of ``read``."""
         if self.widget == "lines":
             return "\n".join(escape(line) for line in value or [])
-        if self.widget in {"check", "examples"}:
+        if self.widget == "numbers":
+            return ", ".join(f"{each:g}" if isinstance(each, int | float) else str(each) for each in value or [])
+        if self.widget in {"check", "examples", "multi"}:
             return value
         return "" if value is None else str(value)
 
@@ -207,7 +213,7 @@ def _plain(where: Field | None, error: Mapping[str, Any]) -> str:
     kind, context = str(error["type"]), error.get("ctx", {})
     if kind.startswith(("int", "float", "finite")):
         return "Write a whole number." if where and where.whole else "Write a number."
-    if kind in {"greater_than_equal", "less_than_equal"} and where:
+    if kind in {"greater_than_equal", "less_than_equal"} and where and (where.minimum, where.maximum) != (None, None):
         return _bounds(where)
     if kind == "string_too_long":
         return f"Use at most {context['max_length']:,} characters."

@@ -48,6 +48,8 @@ class KindPage(ABC):
     downloads: ClassVar[Mapping[str, Download]]
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
+    # JPEGs by part and key; shown only to those who may see samples.
+    pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}
     # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
     samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from webapp.experiments import views_actions, views_compare, views_list, views_new
+from webapp.experiments.detection import views_sets, views_try
 from webapp.experiments.sampling import views_import
 
 urlpatterns = [
@@ -17,6 +18,10 @@ urlpatterns = [
     path("teams/<uuid:team>/new/<slug:kind>/estimate/", views_new.estimate, name="experiment-estimate"),
     path("teams/<uuid:team>/import/", views_import.import_results, name="experiment-import"),
     path("teams/<uuid:team>/problem-sets/", views_new.problem_set_upload, name="problem-set-upload"),
+    path("teams/<uuid:team>/data-sets/", views_sets.data_sets, name="data-sets"),
+    path("teams/<uuid:team>/data-sets/add/", views_sets.data_set_add, name="data-set-add"),
+    path("data-sets/<uuid:code>/", views_sets.data_set, name="data-set"),
+    path("data-sets/<uuid:code>/delete/", views_sets.data_set_delete, name="data-set-delete"),
     path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),
     path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),
     path("experiments/<uuid:code>/more/", views_actions.more, name="experiment-more"),
@@ -24,6 +29,7 @@ urlpatterns = [
     path("experiments/<uuid:code>/score/", views_actions.score, name="experiment-score"),
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
+    path("experiments/<uuid:code>/pictures/", views_try.try_picture, name="experiment-try"),
     path("experiments/<uuid:code>/delete/", views_actions.delete, name="experiment-delete"),
     path("", include("webapp.experiments.live_urls")),
 ]

@@ -22,10 +22,11 @@ from jobs.kinds.sampling.problem_sets import save_problem_set
 from jobs.models import Priority
 from webapp.accounts.models import Team, User
 from webapp.experiments.access import get_experiment, get_team
-from webapp.experiments.forms import SpecForm
+from webapp.experiments.forms import SpecForm, fields_of
 from webapp.experiments.kind_forms import Estimate, kind_form
 
 NAME_LENGTH = 120
+CHOSEN_BY_LINK = {"data-set", "problem-set"}
 
 
 def _kind(name: str) -> Kind:
@@ -37,7 +38,8 @@ def _kind(name: str) -> Kind:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest, team: UUID, kind: str) -> HttpResponse:
-    """The form; ``?from=<code>`` fills it with an earlier experiment's settings, ``?preset=`` with a preset's."""
+    """The form; ``?from=<code>`` fills it with an earlier experiment's settings, ``?preset=`` with a preset's,
+    ``?data=`` chooses a data set."""
     found, _ = get_team(request, team, write=True)
     kind_object = _kind(kind)
     if request.method == "POST":
@@ -63,7 +65,13 @@ def _initial(request: HttpRequest, kind: str) -> tuple[dict[str, Any], str, str]
     presets = kind_form(kind).presets()
     asked = request.GET.get("preset")
     chosen = next((preset for preset in presets if preset.name == asked), next(iter(presets), None))
-    return (chosen.values, "", chosen.name) if chosen else ({}, "", "")
+    return (chosen.values if chosen else {}) | _asked(request, kind), "", chosen.name if chosen else ""
+
+
+def _asked(request: HttpRequest, kind: str) -> dict[str, Any]:
+    """What the address chooses, as a link from a data set does: ``?data=set/...``."""
+    named = [field.name for field in fields_of(get_kind(kind).Spec) if field.widget in CHOSEN_BY_LINK]
+    return {name: request.GET[name] for name in named if name in request.GET}
 
 
 def _submit(request: HttpRequest, team: Team, kind: Kind) -> HttpResponse:

@@ -11,4 +11,15 @@ def shared_view(state: dict[str, Any]) -> dict[str, Any]:
     A reason can quote a path or a host, so a stranger is told that something failed but not what it said.
     """
     hidden = {"workers": [], "log": [], "failures": [], "artifacts": [], "reason": ""}
-    return state | hidden | {"waiting": "Waiting for a worker." if state.get("waiting") else None}
+    waiting = "Waiting for a worker." if state.get("waiting") else None
+    return state | hidden | {"waiting": waiting, "kind": _of_kind(state.get("kind", {}))}
+
+
+def _of_kind(part: dict[str, Any]) -> dict[str, Any]:
+    """A kind's part without pictures that people tried and without the faults of their data: both name files."""
+    shown = dict(part)
+    if "tries" in shown:
+        shown["tries"] = []
+    if shown.get("data"):
+        shown["data"] = shown["data"] | {"report": []}
+    return shown

@@ -1,11 +1,11 @@
-"""Inserts many samples at once, past the ORM: its objects would cost more than the database does.
+"""Writes many samples and verdicts at once, past the ORM: its objects would cost more than the database does.
 
-Call inside a transaction that holds the experiment's row lock; every key must be new.
+Call inside a transaction that holds the experiment's row lock; the key of every sample inserted must be new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -17,7 +17,7 @@ _COLUMNS = (
     "experiment_id", "problem_id", "index", "seed", "tokens", "logprob", "self_certainty", "score", "finish",
     "verdict", "answer", "canonical", "reason", "level", "created_at",
 )  # fmt: skip
-_COUNTERS = ("n", "c", "errors", "timeouts", "drawn", "tokens")
+_VERDICT_COLUMNS = ("verdict", "answer", "canonical", "reason", "grade_seconds", "level")
 
 
 class NewSample(NamedTuple):
@@ -33,14 +33,25 @@ class NewSample(NamedTuple):
     canonical: str
     reason: str
     text: str | None
+    seed: int | None = None
+
+
+class NewVerdict(NamedTuple):
+    verdict: str
+    answer: str
+    canonical: str
+    reason: str
+    seconds: float
+    level: str
+    sample: int  # primary key
 
 
 def insert_samples(experiment_id: int, samples: Sequence[NewSample]) -> Sequence[int]:
-    """Insert graded samples and their texts; their primary keys, in order."""
+    """Insert samples and their texts; their primary keys, in order."""
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     keys = _free_keys(len(samples))
     write = _copy if connection.vendor == "postgresql" else _execute
-    rows = ((key, experiment_id, s[0], s[1], None, *s[2:11], "", now) for key, s in zip(keys, samples, strict=True))
+    rows = ((key, experiment_id, s[0], s[1], s.seed, *s[2:11], "", now) for key, s in zip(keys, samples, strict=True))
     write(Sample._meta.db_table, ("id", *_COLUMNS), rows)
     texts = ((key, sample.text) for key, sample in zip(keys, samples, strict=True) if sample.text is not None)
     write(SampleText._meta.db_table, ("sample_id", "text"), texts)
@@ -61,15 +72,26 @@ def _free_keys(count: int) -> Sequence[int]:
     return range(last + 1, last + 1 + count)
 
 
-def raise_counters(increments: dict[int, dict[str, int]], seq: int) -> None:
-    """Add to the counters of problems, by primary key, and stamp them."""
+def set_verdicts(verdicts: Iterable[NewVerdict]) -> None:
+    """Write the verdicts of samples that exist."""
     quote = connection.ops.quote_name
-    sets = ", ".join(f"{quote(name)} = {quote(name)} + %s" for name in _COUNTERS)
-    statement = f"UPDATE {quote(Problem._meta.db_table)} SET {sets}, {quote('seq')} = %s WHERE id = %s"
+    sets = ", ".join(f"{quote(name)} = %s" for name in _VERDICT_COLUMNS)
     with connection.cursor() as cursor:
-        cursor.executemany(
-            statement, [(*(more[name] for name in _COUNTERS), seq, key) for key, more in increments.items()]
-        )
+        cursor.executemany(f"UPDATE {quote(Sample._meta.db_table)} SET {sets} WHERE id = %s", list(verdicts))
+
+
+def raise_counters(increments: Mapping[int, Mapping[str, int]], seq: int | None = None) -> None:
+    """Add to counters of problems, by primary key, all the same ones; ``seq`` stamps the problems."""
+    quote = connection.ops.quote_name
+    names = list(next(iter(increments.values()), {}))
+    sets = [f"{quote(name)} = {quote(name)} + %s" for name in names]
+    stamp = [] if seq is None else [seq]
+    sets += [f"{quote('seq')} = %s"] * len(stamp)
+    statement = f"UPDATE {quote(Problem._meta.db_table)} SET {', '.join(sets)} WHERE id = %s"
+    rows = [(*(more[name] for name in names), *stamp, key) for key, more in increments.items()]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, rows)
 
 
 def _execute(table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db.models import Max
 
 from engine.endpoint import EndpointError, find_endpoint, is_hosted
+from engine.models.sources import DEMO_MODEL, ModelError
 from engine.problems import Problem, bundled
-from engine.sampling.sources import DEMO_MODEL, ModelError
 from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.coverage import coverage_curve
+from jobs.kinds.sampling.curve import measured_curve, tries_of
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -42,7 +42,7 @@ _COLUMNS = (
 )
 _ELSEWHERE = {"problem": "problem__index", "problem_id": "problem__uid", "score": "reward", "text": "body__text"}
 _FIELDS = [_ELSEWHERE.get(name, name) for name in _COLUMNS]
-_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens")
+_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct")
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -57,6 +57,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     from django.conf import settings
 
     from jobs.kinds.sampling.models import Problem
+    from jobs.kinds.sampling.stopping import settled
     from jobs.leases import Lease, extend
 
     folder = export_folder(settings.DATA_DIR, shard.experiment.code)
@@ -67,6 +68,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     return {
         "done": 0,
         "folder": str(folder),
+        "settled": settled(shard.experiment),
         "problems": [list(row) for row in problems.values_list(*_PROBLEM_COLUMNS)],
     }
 
@@ -108,8 +110,12 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    n, c = (np.array([row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]) for name in ("n", "c"))
-    curve = coverage_curve(n, c, ks=np.arange(1, n.min(initial=10**9) + 1) if n.size else [])
+    n, c, first = (
+        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "first_correct")
+    )
+    settled = job["settled"]
+    reach = min(n, default=0) if settled is None else settled
+    curve = measured_curve(n, c, tries_of(first), settled, np.arange(1, reach + 1) if n else [])
     rows = zip(curve.k, curve.coverage, curve.lo, curve.hi, curve.problems, strict=True)
     _write_csv(folder / "coverage.csv", ("k", "coverage", "lo", "hi", "problems"), rows)
     files = {

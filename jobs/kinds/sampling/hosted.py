@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.endpoint import Endpoint, HostedSample, Params, Prompt, Request, generate
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
+from jobs.kinds.sampling.wanted import Wanted
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -30,12 +31,19 @@ def generate_hosted(job: dict[str, Any], context: Context) -> None:
     params = Params(**values | {"stop": tuple(values["stop"])})
     endpoint = Endpoint(**job["endpoint"])
     since, tokens = time.monotonic(), 0
+    wanted = Wanted({request.problem: request.indices for request in requests}, context)
     for sample in generate(
-        endpoint, job["hosted_model"], prompt, requests, params, cancelled=lambda: context.cancelled
+        endpoint,
+        job["hosted_model"],
+        prompt,
+        requests,
+        params,
+        cancelled=lambda: context.cancelled,
+        solved=wanted.solved,
     ):
         context.row(_row(sample))
-        done += 1
-        context.progress(done)
+        wanted.came(sample.problem, sample.index)
+        context.progress(done + wanted.settled)
         tokens += sample.tokens or 0
         if (passed := time.monotonic() - since) >= _METRIC_SECONDS:
             context.metrics({TOKENS_PER_SECOND: tokens / passed}, passed)

@@ -128,7 +128,10 @@ def _record_part(shard: Shard, path: Path, before: int, seq: int) -> None:
         batch_size=1_000,
     )
     keys = dict(problems.filter(index__in=set(part["problem"])).values_list("index", "pk"))
-    columns = [[keys[index] for index in part["problem"]], *(part[name] for name in NewSample._fields[1:])]
+    columns = [
+        [keys[index] for index in part["problem"]],
+        *(part[name] for name in NewSample._fields[1:] if name in part),
+    ]
     insert_samples(shard.experiment_id, [NewSample(*row) for row in zip(*columns, strict=True)])
     raise_counters(_increments(columns[0], part["verdict"], part["tokens"]), seq)
 

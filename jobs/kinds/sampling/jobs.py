@@ -16,6 +16,7 @@ from jobs.kinds.sampling.importing import import_job
 from jobs.kinds.sampling.models import Sample, Score, Verdict
 from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, SCORE, Block
 from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.kinds.sampling.stopping import is_needed
 from jobs.kinds.sampling.store import problems_of
 from jobs.models import Shard
 
@@ -38,11 +39,14 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
     for problem, index in pairs:
         drawn[problem].add(index)
     wanted = range(block.first_sample, block.last_sample)
-    missing = {index: [i for i in wanted if i not in drawn[index]] for index in sorted(problems)}
+    missing = {
+        index: [i for i in wanted if i not in drawn[index] and is_needed(problem, i)]
+        for index, problem in sorted(problems.items())
+    }
     values = spec.model_dump()
     return {
         **_hosted(spec),
-        "done": sum(map(len, drawn.values())),
+        "done": block.size - sum(map(len, missing.values())),  # drawn, or not needed
         "model": spec.model,
         "model_dirs": [str(path) for path in settings.MODEL_DIRS],
         "params": {name: values[name] for name in _PARAMS},
@@ -83,7 +87,7 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
     items = [{"sample": pk, "text": text or "", "problem": index} for pk, text, index in pending]
     waiting = {item["problem"] for item in items}
     return {
-        "done": samples.exclude(verdict=Verdict.PENDING).count(),
+        "done": block.size - len(items),  # graded, or never drawn
         "verifier": spec.verifier,
         "settings": verifier_settings(spec).as_job(),
         # Once for each problem: its tests may be large.

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 
 from engine.endpoint import is_hosted
-from jobs.kinds.base import Kind, Row, StagePlan
+from jobs.kinds.base import Kind, Row, SpecError, StagePlan
 from jobs.kinds.sampling import importing, live, store
 from jobs.kinds.sampling.checks import check_import, check_scorer, check_total, load_problems
 from jobs.kinds.sampling.export import export_folder
@@ -18,6 +18,7 @@ from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, SCORE, Block, import_stages, stages
 from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.kinds.sampling.stopping import note_first_correct, solved, stops_when_solved
 from jobs.models import Experiment, Shard, next_seq
 
 
@@ -47,7 +48,14 @@ class SamplingKind(Kind):
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
         existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
         queue = "cpu" if is_hosted(spec.model) else "gpu"
-        return stages(problems, spec.samples, existing, generate_queue=queue, scorer=spec.scorer_name)
+        return stages(
+            problems,
+            spec.samples,
+            existing,
+            generate_queue=queue,
+            growing=spec.stop_when_solved,
+            scorer=spec.scorer_name,
+        )
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)
@@ -58,7 +66,10 @@ class SamplingKind(Kind):
         if shard.stage == IMPORT:
             return importing.record_parts(shard, rows, seq)
         if shard.stage == GRADE:
-            return store.record_verdicts(shard, rows, seq)
+            new = store.record_verdicts(shard, rows, seq)
+            if stops_when_solved(shard.experiment):
+                note_first_correct(shard.experiment, [row["sample"] for row in rows])
+            return new
         if shard.stage == SCORE:
             return store.record_scores(shard, rows)
         # The export's only row follows its files. They are kept in this transaction at the latest; then the drafts go.
@@ -66,7 +77,16 @@ class SamplingKind(Kind):
         transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
         return 0
 
+    def news(self, shard: Shard) -> dict[str, Any]:
+        return {"solved": solved(shard)} if shard.stage == GENERATE and stops_when_solved(shard.experiment) else {}
+
     def reopen(self, experiment: Experiment) -> None:
+        if stops_when_solved(experiment):
+            raise SpecError(
+                "verifier",
+                "Drawing stopped where the verifier found a correct answer, so another verdict would leave gaps. "
+                "Duplicate the experiment and choose the verifier there.",
+            )
         store.forget_verdicts(experiment, next_seq(experiment.pk))
 
     def changes(self, experiment: Experiment, after: int) -> dict[str, Any]:

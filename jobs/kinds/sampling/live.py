@@ -6,28 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from engine.coverage import Curve, coverage_curve
+from engine.coverage import Curve, first_success
+from engine.serial import as_json
 from jobs import metrics
+from jobs.kinds.sampling.curve import measured_curve, tries_of
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.rewards import current_scorer
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
+from jobs.kinds.sampling.stopping import settled
 from jobs.models import Experiment
 
 _COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "seq")
+Counters = dict[str, np.ndarray[Any, np.dtype[np.int64]]]
 
 
 def changes(experiment: Experiment, after: int) -> dict[str, Any]:
     """The kind's part of the live state (jobs.live). Curve and counts are absolute; problems only those changed.
 
     Until every problem has k graded samples the problems' n differ by chance and by how hard they are to grade, so
-    the curve ends at the smallest n ("complete_to"), where every problem takes part.
+    the curve ends at the smallest n ("complete_to"), where every problem takes part. Where problems stop when they are
+    solved ("stops"), it ends where every problem is known; rows of problems then also have their tries (0: not solved).
     """
     counters = _counters(experiment)
     n, c, errors, timeouts, drawn, tokens = (counters[name] for name in _COUNTERS[1:7])
     changed = counters["seq"] > after
-    curve = coverage_curve(n, c)
+    known = settled(experiment)
+    stops = known is not None
+    curve = measured_curve(n, c, counters["tries"], known)
+    columns = [counters["index"], n, c, errors, *([counters["tries"]] if stops else [])]
     return {
-        "problems": np.stack([counters["index"], n, c, errors], axis=1)[changed].tolist(),
+        "problems": np.stack(columns, axis=1)[changed].tolist(),
+        "stops": stops,
         "total_problems": len(n),
         "samples": experiment.spec["samples"],
         "drawn": int(drawn.sum()),
@@ -52,6 +61,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
             "solved": int((c > 0).sum()),
             # Sampled to the end and still unsolved; fewer samples say little.
             "never_solved": int(((c == 0) & (n >= experiment.spec["samples"])).sum()),
+            "first_success": as_json(first_success(counters["tries"], known)) if known else None,
             "tokens": int(tokens.sum()),
             "prompt_tokens": int(counters["prompt_tokens"].sum()),  # counted by an endpoint
             # None where no length is known, as in an import without that column.
@@ -64,7 +74,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
 def summary(experiment: Experiment) -> dict[str, Any]:
     """The list's figure: coverage at the largest k that every problem has reached."""
     counters = _counters(experiment)
-    curve = coverage_curve(counters["n"], counters["c"])
+    curve = measured_curve(counters["n"], counters["c"], counters["tries"], settled(experiment))
     if not curve.k.size:
         return {"label": "Coverage", "value": None, "text": "–", "spark": []}
     value = float(curve.coverage[-1])
@@ -84,11 +94,12 @@ def tokens_per_second(experiment: Experiment) -> float | None:
     return metrics.recent_mean(experiment, TOKENS_PER_SECOND)
 
 
-def _counters(experiment: Experiment) -> dict[str, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Each counter as an int64 array over problems in order."""
-    rows = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list(*_COUNTERS))
-    table = np.array(rows, dtype=np.int64).reshape(len(rows), len(_COUNTERS))
-    return dict(zip(_COUNTERS, table.T, strict=True))
+def _counters(experiment: Experiment) -> Counters:
+    """Each counter as an int64 array over problems in order, and their tries."""
+    found = Problem.objects.filter(experiment=experiment).order_by("index").values_list(*_COUNTERS, "first_correct")
+    rows = list(found)
+    table = np.array([row[:-1] for row in rows], dtype=np.int64).reshape(len(rows), len(_COUNTERS))
+    return dict(zip(_COUNTERS, table.T, strict=True)) | {"tries": tries_of(row[-1] for row in rows)}
 
 
 def _ends(curve: Curve) -> dict[str, Any]:

@@ -52,6 +52,8 @@ class Problem(models.Model):
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
     timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
+    # Lowest index of a correct sample, kept where drawing stops at it (stop_when_solved). It only ever goes down.
+    first_correct = models.PositiveIntegerField(null=True, blank=True)
     drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not
     tokens = models.PositiveBigIntegerField(default=0)  # of all samples drawn
     # What an endpoint counted for the prompts of all its calls; 0 for models of our own, whose prompts are shared.

@@ -17,7 +17,7 @@ GENERATE, GRADE, SCORE, EXPORT, IMPORT = "generate", "grade", "score", "export",
 # Small shards show first points soon and spread over many workers; in large ones the engine's batch stays full for
 # longer between its start and end, and more samples share a problem's prompt. What a lost shard had drawn is kept.
 SMALLEST_SHARD, LARGEST_SHARD = 256, 8_192  # samples
-_WANTED_SHARDS = 32
+_WANTED_SHARDS = 16
 # More problems a shard than this would mean fewer samples that share a problem's prompt.
 MAX_PROBLEM_BLOCK = 64
 
@@ -51,17 +51,23 @@ def shard_samples(total: int) -> int:
     return min(LARGEST_SHARD, max(SMALLEST_SHARD, total // _WANTED_SHARDS))
 
 
-def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
+def blocks(problems: int, samples: int, start: int = 0, *, growing: bool = False) -> Iterator[Block]:
     """Cut problems x [start, samples) into blocks of about ``shard_samples``, ordered by sample index.
 
-    The very first row of blocks is a quarter as wide, so that a page shows its first point sooner.
+    The very first row of blocks is a quarter as wide, so that a page shows its first point sooner. ``growing``: rows
+    begin as narrow as a useful shard allows and double, because those that follow may not be needed.
     """
     if problems < 1:
         return
     height, width = block_shape(problems, samples - start)
+    least = max(1, SMALLEST_SHARD // height)
     first = start
     while first < samples:
-        last = min(samples, first + (width if first else max(1, width // 4)))
+        if growing:
+            step = min(width, max(least, first))
+        else:
+            step = width if first else max(1, width // 4)
+        last = min(samples, first + step)
         for top in range(0, problems, height):
             yield Block(top, min(problems, top + height), first, last)
         first = last
@@ -69,12 +75,18 @@ def blocks(problems: int, samples: int, start: int = 0) -> Iterator[Block]:
 
 def block_shape(problems: int, samples: int) -> tuple[int, int]:
     """(problems, samples of each) of a block, at most: what one call of the engine draws."""
-    height = min(problems, MAX_PROBLEM_BLOCK)
+    height = -(-problems // -(-problems // MAX_PROBLEM_BLOCK))  # 100 problems are two blocks of 50, not 64 and 36
     return height, max(1, shard_samples(problems * samples) // height)
 
 
 def stages(
-    problems: int, samples: int, existing: Sequence[Block] = (), *, generate_queue: str = "gpu", scorer: str = ""
+    problems: int,
+    samples: int,
+    existing: Sequence[Block] = (),
+    *,
+    generate_queue: str = "gpu",
+    growing: bool = False,
+    scorer: str = "",
 ) -> list[StagePlan]:
     """The stages for ``samples`` of each of ``problems``.
 
@@ -83,7 +95,7 @@ def stages(
     an endpoint needs no GPU: its samples are drawn on the "cpu" queue. With a scorer graded samples are scored too.
     """
     start = max((block.last_sample for block in existing), default=0)
-    planned = [*existing, *blocks(problems, samples, start)]
+    planned = [*existing, *blocks(problems, samples, start, growing=growing)]
     shards = [ShardPlan(block.payload(), block.size) for block in planned]
     return [
         StagePlan(GENERATE, queue=generate_queue, unit="samples", shards=shards),

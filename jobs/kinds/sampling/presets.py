@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.sampling import DEMO_MODEL
+from engine.models import DEMO_MODEL
 from engine.tasks import TASKS
 from engine.tasks.examples import ARITHMETIC
 from engine.verification import VERIFIERS

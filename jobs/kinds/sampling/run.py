@@ -10,7 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.sampling import Request, Sample, SamplingParams, render_prompts
+from engine.models import render_prompts
+from engine.sampling import Request, Sample, SamplingParams
 from engine.verification import Gold, Grader, Settings
 from jobs.kinds.base import Context
 from jobs.kinds.sampling import scoring
@@ -19,9 +20,11 @@ from jobs.kinds.sampling.hosted import generate_hosted
 from jobs.kinds.sampling.importing import import_file
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.speed import Speedometer
+from jobs.kinds.sampling.wanted import Wanted
 
 if TYPE_CHECKING:
-    from engine.sampling import Engine, Model
+    from engine.models import Model
+    from engine.sampling import Engine
 
 _MOST_SHRINKS = 8  # in a shard: to a tenth of the first budget
 
@@ -70,25 +73,31 @@ def generate(job: dict[str, Any], context: Context) -> None:
         for problem, prompt in zip(job["problems"], prompts, strict=True)
     ]
     params = SamplingParams(**job["params"] | {"stop": tuple(job["params"]["stop"])})
-    for sample in _draw(warm.engine, root, requests, params, context):
+    wanted = Wanted({request.problem: request.indices for request in requests}, context)
+    for sample in _draw(warm.engine, root, requests, wanted, params, context):
         context.row(_row(sample))
-        done += 1
-        context.progress(done)
+        context.progress(done + wanted.settled)
 
 
 def _draw(
-    engine: Engine, root: Sequence[int], requests: Sequence[Request], params: SamplingParams, context: Context
+    engine: Engine,
+    root: Sequence[int],
+    requests: Sequence[Request],
+    wanted: Wanted,
+    params: SamplingParams,
+    context: Context,
 ) -> Iterator[Sample]:
-    """Every requested sample. When the device runs out of memory, a smaller budget draws what is still missing: a
+    """Every sample that is wanted. When the device runs out of memory, a smaller budget draws what is still missing: a
     sample that was cut off meets the same noise again, so nothing is lost and nothing comes twice."""
     budget = engine.kv_budget
-    missing = {request.problem: dict.fromkeys(request.indices) for request in requests}
     for shrinks in count():
-        left = [replace(request, indices=tuple(missing[request.problem])) for request in requests]
+        left = [replace(request, indices=wanted.indices(request.problem)) for request in requests]
         speed = Speedometer(context)
         try:
-            for sample in engine.generate(root, left, params, on_step=speed.step, cancelled=lambda: context.cancelled):
-                del missing[sample.problem][sample.index]
+            for sample in engine.generate(
+                root, left, params, on_step=speed.step, cancelled=lambda: context.cancelled, solved=wanted.solved
+            ):
+                wanted.came(sample.problem, sample.index)
                 yield sample
             # For the next shard, which may need more for one sample than this one held in all: a budget that was
             # measured by what a few samples held would refuse it.
@@ -113,7 +122,8 @@ def _warm_up(source: str, context: Context) -> Warm:
     """The model of the last shard when it is the same one; else that is freed and this one loaded."""
     global _warm
     if _warm is None or _warm.source != source:
-        from engine.sampling import Engine, load_model
+        from engine.models import load_model
+        from engine.sampling import Engine
 
         _warm = None  # two large models at once would not fit
         scoring.forget()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.sampling.sources import DEMO_MODEL, ModelError, find_model
+from engine.models.sources import DEMO_MODEL, ModelError, find_model
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 

@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core.core_schema import ValidationInfo
 
+from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
-from engine.sampling import DEMO_MODEL
 from engine.verification import NEED_TARGET, VERIFIERS
 
 MAX_SAMPLES = 10_000
@@ -125,6 +125,13 @@ class SamplingSpec(BaseModel):
         title="Samples per problem",
         description="The curve is drawn for every k up to this. More can be drawn later.",
         json_schema_extra={"section": "Sampling", "unit": "samples"},
+    )
+    stop_when_solved: bool = Field(
+        default=False,
+        title="Stop a problem when it is solved",
+        description="Its remaining samples are not drawn once one is correct. Cheaper, but only the share of problems "
+        "solved and the samples to the first success are known then, not how often each problem is solved.",
+        json_schema_extra={"section": "Sampling"},
     )
     temperature: float = Field(
         default=0.8,

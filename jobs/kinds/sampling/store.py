@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from engine.problems import Problem as ProblemText
 from jobs.kinds.base import Row
-from jobs.kinds.sampling.models import Problem, Sample, SampleText, Score, Scorer, Verdict
+from jobs.kinds.sampling import bulk
+from jobs.kinds.sampling.models import Problem, Sample, Score, Scorer, Verdict
 from jobs.kinds.sampling.plan import Block
 from jobs.models import Experiment, Shard
 
-# SQLite takes at most 32,766 parameters a statement and a sample has 16 columns.
 _BATCH = 1_000
-_VERDICT_FIELDS = ("verdict", "answer", "canonical", "reason", "grade_seconds", "level")
 
 
 def create_problems(experiment: Experiment, problems: Sequence[ProblemText]) -> None:
@@ -35,11 +34,14 @@ def create_problems(experiment: Experiment, problems: Sequence[ProblemText]) -> 
 
 def problems_of(shard: Shard) -> dict[int, Problem]:
     """The problems of a shard's block by index."""
+    return {problem.index: problem for problem in _block_problems(shard)}
+
+
+def _block_problems(shard: Shard) -> QuerySet[Problem]:
     block = Block.from_payload(shard.payload)
-    rows = Problem.objects.filter(
+    return Problem.objects.filter(
         experiment_id=shard.experiment_id, index__gte=block.first_problem, index__lt=block.last_problem
     )
-    return {problem.index: problem for problem in rows}
 
 
 def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
@@ -48,49 +50,62 @@ def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from models of our own also
     "self_certainty", from endpoints "prompt_tokens".
     """
-    problems = problems_of(shard)
+    keys = _problem_keys(shard)
     wanted: dict[tuple[int, int], Row] = {}
     for row in rows:
-        wanted.setdefault((problems[row["problem"]].pk, row["index"]), row)
-    existing = _primary_keys(wanted)
+        wanted.setdefault((keys[row["problem"]], row["index"]), row)
+    existing = _existing(shard.experiment_id, wanted)
     new = {key: row for key, row in wanted.items() if key not in existing}
     if not new:
         return 0
-    # "Do nothing" on conflict makes the unique key, not the look-up above, the last word.
-    Sample.objects.bulk_create(
-        [_sample(shard.experiment_id, key, row) for key, row in new.items()], batch_size=_BATCH, ignore_conflicts=True
-    )
-    primary_keys = _primary_keys(new)
-    texts = [SampleText(sample_id=primary_keys[key], text=_storable(row["text"])) for key, row in new.items()]
-    SampleText.objects.bulk_create(texts, batch_size=_BATCH, ignore_conflicts=True)
-    by_pk = {problem.pk: problem for problem in problems.values()}
-    for (problem_pk, _), row in new.items():
-        by_pk[problem_pk].drawn += 1
-        by_pk[problem_pk].tokens += row["tokens"] or 0
-        by_pk[problem_pk].prompt_tokens += row.get("prompt_tokens", 0)
-    _upsert([by_pk[pk] for pk in {pk for pk, _ in new}], ("drawn", "tokens", "prompt_tokens"))
+    bulk.insert_samples(shard.experiment_id, [_new_sample(key, row) for key, row in new.items()])
+    bulk.raise_counters(_drawn(new))
     return len(new)
 
 
-def _primary_keys(keys: Collection[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """(problem's primary key, sample index) -> sample's primary key, for those of ``keys`` that exist."""
+def _problem_keys(shard: Shard) -> dict[int, int]:
+    """Index -> primary key of the problems of a shard's block."""
+    return dict(_block_problems(shard).values_list("index", "pk"))
+
+
+def _existing(experiment_id: int, keys: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of the pairs (problem's primary key, sample index) whose samples exist."""
     found = Sample.objects.filter(
-        problem_id__in={problem for problem, _ in keys}, index__in={index for _, index in keys}
-    ).values_list("problem_id", "index", "pk")
-    return {(problem, index): pk for problem, index, pk in found}
-
-
-def _sample(experiment_id: int, key: tuple[int, int], row: Row) -> Sample:
-    return Sample(
+        # With the experiment, so that the unique key finds them: else all samples of these problems are looked at.
         experiment_id=experiment_id,
-        problem_id=key[0],
-        index=key[1],
-        seed=row["seed"],
+        problem_id__in={problem for problem, _ in keys},
+        index__in={index for _, index in keys},
+    )
+    return set(found.values_list("problem_id", "index"))
+
+
+def _new_sample(key: tuple[int, int], row: Row) -> bulk.NewSample:
+    return bulk.NewSample(
+        problem=key[0],
+        sample=key[1],
         tokens=row["tokens"],
         logprob=row["logprob"],
         self_certainty=row.get("self_certainty"),
+        score=None,
         finish=row["finish"],
+        verdict=Verdict.PENDING.value,
+        answer="",
+        canonical="",
+        reason="",
+        text=_storable(row["text"]),
+        seed=row["seed"],
     )
+
+
+def _drawn(new: Mapping[tuple[int, int], Row]) -> dict[int, dict[str, int]]:
+    """What the counters of each problem, by primary key, grow by."""
+    more: dict[int, dict[str, int]] = {}
+    for (problem, _), row in new.items():
+        counts = more.setdefault(problem, {"drawn": 0, "tokens": 0, "prompt_tokens": 0})
+        counts["drawn"] += 1
+        counts["tokens"] += row["tokens"] or 0
+        counts["prompt_tokens"] += row.get("prompt_tokens", 0)
+    return more
 
 
 def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
@@ -101,20 +116,12 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
     verdicts: dict[int, Row] = {}
     for row in rows:
         verdicts.setdefault(row["sample"], row)
-    pending = list(Sample.objects.filter(pk__in=verdicts, experiment_id=shard.experiment_id, verdict=Verdict.PENDING))
-    if not pending:
-        return 0
-    for sample in pending:
-        row = verdicts[sample.pk]
-        sample.verdict = Verdict(row["outcome"])
-        sample.answer, sample.canonical, sample.reason = (
-            _storable(row[name])[:200] for name in ("answer", "canonical", "reason")
-        )
-        sample.grade_seconds = row["seconds"]
-        sample.level = row["level"]
-    _upsert(pending, _VERDICT_FIELDS)
-    _count_verdicts(pending, seq)
-    return len(pending)
+    pending = Sample.objects.filter(pk__in=verdicts, experiment_id=shard.experiment_id, verdict=Verdict.PENDING)
+    problems = dict(pending.values_list("pk", "problem_id"))
+    bulk.set_verdicts(_new_verdict(sample, verdicts[sample]) for sample in problems)
+    counts = Counter((problem, verdicts[sample]["outcome"]) for sample, problem in problems.items())
+    bulk.raise_counters(_graded(counts), seq)
+    return len(problems)
 
 
 def record_scores(shard: Shard, rows: Sequence[Row]) -> int:
@@ -132,30 +139,26 @@ def record_scores(shard: Shard, rows: Sequence[Row]) -> int:
     return len(new)
 
 
-def _count_verdicts(graded: Sequence[Sample], seq: int) -> None:
-    """Add the new verdicts to their problems' counters and stamp those problems."""
-    counts = Counter((sample.problem_id, sample.verdict) for sample in graded)
-    problems = list(Problem.objects.filter(pk__in={problem_id for problem_id, _ in counts}))
-    for problem in problems:
-        timeouts = counts[problem.pk, Verdict.TIMEOUT]
-        problem.n += sum(counts[problem.pk, verdict] for verdict in Verdict)
-        problem.c += counts[problem.pk, Verdict.CORRECT]
-        problem.errors += counts[problem.pk, Verdict.ERROR] + timeouts
-        problem.timeouts += timeouts
-        problem.seq = seq
-    _upsert(problems, ("n", "c", "errors", "timeouts", "seq"))
-
-
-def _upsert(rows: Sequence[Problem] | Sequence[Sample], fields: Collection[str]) -> None:
-    """Write ``fields`` of rows that exist: one plain statement, where bulk_update would write a CASE with a branch for
-    each row and field."""
-    type(rows[0])._base_manager.bulk_create(
-        rows,  # type: ignore[arg-type]  # one model or the other, never mixed
-        batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=["id"],
-        update_fields=fields,
+def _new_verdict(sample: int, row: Row) -> bulk.NewVerdict:
+    answer, canonical, reason = (_storable(row[name])[:200] for name in ("answer", "canonical", "reason"))
+    return bulk.NewVerdict(
+        Verdict(row["outcome"]).value, answer, canonical, reason, row["seconds"], row["level"], sample
     )
+
+
+def _graded(counts: Counter[tuple[int, str]]) -> dict[int, dict[str, int]]:
+    """(problem's primary key, verdict) -> how many; what the counters of each problem grow by."""
+    more: dict[int, dict[str, int]] = {}
+    for (problem, _), count in counts.items():
+        more.setdefault(problem, {"n": 0})["n"] += count
+    for problem, counters in more.items():
+        timeouts = counts[problem, Verdict.TIMEOUT]
+        counters |= {
+            "c": counts[problem, Verdict.CORRECT],
+            "errors": counts[problem, Verdict.ERROR] + timeouts,
+            "timeouts": timeouts,
+        }
+    return more
 
 
 def forget_verdicts(experiment: Experiment, seq: int) -> None:

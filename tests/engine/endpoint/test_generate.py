@@ -40,6 +40,19 @@ def test_every_sample_is_drawn_once_with_what_the_server_tells(server: FakeServe
     assert sorted(body["n"] for body in server.bodies) == [2, 2, 4]
 
 
+def test_no_call_begins_for_samples_above_the_one_that_solves_the_problem(server: FakeServer) -> None:
+    requests = [Request(0, "0?", tuple(range(40))), Request(1, "1?", (0, 1))]
+    solved: dict[int, int] = {}
+    found = []
+    for one in generate(
+        endpoint(server, concurrency=1), "gpt-x", PROMPT, requests, PARAMS, solved=lambda: dict(solved)
+    ):
+        found.append((one.problem, one.index))
+        solved[0] = 5
+    assert {(0, index) for index in range(6)} | {(1, 0), (1, 1)} <= set(found)
+    assert len(found) == len(set(found)) < 20, "what a call under way brought is kept, no other call is made"
+
+
 def test_the_request_says_what_the_experiment_says(server: FakeServer) -> None:
     draw(server, {0: range(1)})
     (body,) = server.bodies

@@ -10,7 +10,7 @@ import pytest
 import torch
 import transformers
 
-from engine.sampling import Model, load_model
+from engine.models import Model, load_model
 from tests.tiny_model import build_tiny_model
 
 transformers.utils.logging.disable_progress_bar()

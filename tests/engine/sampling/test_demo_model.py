@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from engine.sampling import DEMO_MODEL, Engine, Request, SamplingParams, load_model, render_prompts
-from engine.sampling.gguf_copy import dense_copy
-from engine.sampling.sources import find_model
+from engine.models import DEMO_MODEL, load_model, render_prompts
+from engine.models.gguf_copy import dense_copy
+from engine.models.sources import find_model
+from engine.sampling import Engine, Request, SamplingParams
 
 NEW = 16
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.sampling import EarlyStop, Engine, Model, Request, Sample, SamplingParams, StepStats
-from engine.sampling.decoder import is_supported
+from engine.models import Model
+from engine.models.decoder import is_supported
+from engine.sampling import Engine, Request, Sample, SamplingParams, StepStats
 
 Make = Callable[..., Engine]
 
@@ -228,15 +229,16 @@ def test_wrong_parameters_are_refused(wrong: dict[str, object]) -> None:
 
 
 def test_a_solved_problem_is_stopped(llama: Model, make: Make) -> None:
-    """Its running and waiting samples are dropped and counted; others are drawn as if nothing had happened."""
+    """Samples above the one that solves it are dropped and counted, running or waiting; those below and others are
+    drawn as if nothing had happened. A lower index that turns up later drops more."""
     model = dataclasses.replace(llama, eos_ids=frozenset())
     wanted = by_key(list(make(model).generate(ROOT, requests(5, 9, 5), PARAMS)))
     engine = make(model, max_batch=8)
     calls = count()
-    samples = engine.generate(ROOT, requests(5, 9, 5), PARAMS, solved=lambda: [1] if next(calls) == 5 else [])
-    got = by_key(list(samples))
-    assert {problem for problem, _ in got} == {0, 2}
-    assert engine.early_stops == {1: EarlyStop(finished=0, dropped=9)}
+    said = [{}] * 5 + [{1: 5}] * 2 + [{1: 3, 2: 9}] * 100  # type: ignore[var-annotated]
+    got = by_key(list(engine.generate(ROOT, requests(5, 9, 5), PARAMS, solved=lambda: said[next(calls)])))
+    assert [index for problem, index in sorted(got) if problem == 1] == [0, 1, 2, 3]
+    assert len(got) == 14
     for key, sample in got.items():
         assert_same(wanted[key], sample)
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from engine.sampling import Engine, Model, Request, SamplingParams
-from engine.sampling.attention import TreeModel
-from engine.sampling.nodes import prefill
-from engine.sampling.pool import KVPool
-from engine.sampling.prefill import Chunk
-from engine.sampling.tree import Grouping, TreeLevel
+from engine.models import Model
+from engine.models.attention import TreeModel
+from engine.sampling import Engine, Request, SamplingParams
+from engine.sampling.padded import prefill
+from engine.sampling.runner import Chunk
+from engine.sampling.tree import Grouping, KVPool, TreeLevel
 from tests.tiny_model import FAMILIES
 
 Load = Callable[[str], Model]
@@ -122,7 +122,6 @@ def test_greedy_equals_generate(tiny_model: Load, reference_model: LoadReference
 def test_long_prompts_are_computed_in_pieces(
     llama: Model, reference_model: LoadReference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.sampling.nodes.PREFILL_ROWS", 7)
     monkeypatch.setattr("engine.sampling.padded.PREFILL_ROWS", 7)
     monkeypatch.setattr("engine.sampling.paged.PREFILL_ROWS", 7)
     root, prompts = tuple(range(20, 50)), [tuple(range(60, 77)), (80, 81, 82), (90, 91)]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.sampling import Engine, Model, Request, Sample, SamplingParams, load_model
-from engine.sampling.parallel import Group
+from engine.models import Model, load_model
+from engine.models.parallel import Group
+from engine.sampling import Engine, Request, Sample, SamplingParams
 
 ROOT = tuple(range(20, 50))
 REQUESTS = [Request(0, (60, 61, 62), tuple(range(5))), Request(1, tuple(range(70, 90)), tuple(range(4)))]

@@ -9,8 +9,7 @@ from scipy import stats
 from transformers.generation.logits_process import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from engine.sampling import SamplingParams
-from engine.sampling.sampler import Sampler
-from engine.sampling.seeds import sample_key
+from engine.sampling.sampler import Sampler, sample_key
 
 DRAWS = 20_000
 CPU = torch.device("cpu")

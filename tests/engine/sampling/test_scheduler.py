@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.sampling.predictor import LengthPredictor
-from engine.sampling.prefill import plan_prefill
+from engine.sampling.runner import plan_prefill
 from engine.sampling.scheduler import Limits, Scheduler, Seat
 from engine.sampling.types import Request
 
@@ -30,7 +30,7 @@ class World:
         self.order: list[tuple[int, int]] = []
         self.open: set[int] = set()
         self.dropped = 0
-        self.solved: set[int] = set()
+        self.solved: dict[int, int] = {}  # problem -> sample
 
     def step(self) -> None:
         scheduler = self.scheduler
@@ -61,11 +61,12 @@ class World:
             scheduler.move(source, target)
         scheduler.sanity_check()
 
-    def solve(self, problem: int) -> None:
-        running, queued = self.scheduler.solve(problem)
-        self.solved.add(problem)
-        assert all(seat.request.problem == problem for seat in running) and queued >= 0
+    def solve(self, problem: int, sample: int) -> None:
+        running = self.scheduler.solve(problem, sample)
+        self.solved[problem] = min(sample, self.solved.get(problem, sample))
+        assert all(seat.request.problem == problem and seat.index > sample for seat in running)
         self._forget_closed()
+        self.scheduler.sanity_check()
 
     def _end(self, seat: Seat) -> None:
         self.ended[seat.request.problem, seat.index] += 1
@@ -127,12 +128,12 @@ def test_ten_thousand_steps_under_pressure() -> None:
         steps += 1
         if dice.random() < 0.003:
             open_problems = sorted(world.open)
-            world.solve(dice.choice(open_problems))
+            world.solve(dice.choice(open_problems), dice.randint(0, 60))
     assert steps > 10_000 and world.dropped > 30 and len(world.solved) > 10
     assert set(world.ended.values()) == {1}
     for request in requests:
-        if request.problem not in world.solved:
-            assert all((request.problem, index) in world.ended for index in request.indices)
+        last = world.solved.get(request.problem, max(request.indices))
+        assert all((request.problem, index) in world.ended for index in request.indices if index <= last)
     assert world.scheduler.reserved_tokens == limits.root_cost and not world.open
 
 
@@ -147,8 +148,8 @@ def test_ten_thousand_samples_of_one_problem_run_below_one_node() -> None:
 def test_a_solved_problem_leaves_at_once() -> None:
     scheduler = Scheduler([Request(p, (1,), tuple(range(6))) for p in range(2)], LIMITS)
     scheduler.admit()
-    running, queued = scheduler.solve(0)
-    assert (len(running), queued, scheduler.waiting, scheduler.running) == (4, 2, 6, 0)
+    running = scheduler.solve(0, -1)
+    assert (len(running), scheduler.waiting, scheduler.running) == (4, 6, 0)
     assert scheduler.closed == [0]
     assert {seat.request.problem for seat in scheduler.admit()} == {1}
 

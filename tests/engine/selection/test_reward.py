@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, BertConfig
 
-from engine.sampling import ModelError
+from engine.models import ModelError
 from engine.selection.reward import RewardModel, linear_head, load_reward_model
 from tests.tiny_model import VOCABULARY, build_tiny_model, build_tokenizer
 

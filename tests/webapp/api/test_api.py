@@ -265,6 +265,20 @@ def test_problems_and_curve(api: Api, alice: User, make_experiment: Make, monkey
     assert (some["k"], some["complete_to"]) == ([2, 3], 4)
     assert client.get(f"/api/v1{path}/curve", {"k": [9]}).json()["k"] == []
     is_problem(client.get(f"/api/v1{path}/curve", {"k": [0]}), 422, "k.0")
+    assert curve["estimator"].startswith("unbiased pass@k") and problems[0]["first_correct"] is None
+
+
+def test_the_curve_of_problems_that_stop_when_solved(api: Api, alice: User, make_experiment: Make) -> None:
+    spec = {"samples": 8, "stop_when_solved": True}
+    experiment = make_experiment(status=Status.FINISHED, problems=2, n=8, c=0, spec=spec)
+    experiment.problems.filter(index=0).update(n=3, c=1, first_correct=2)
+    client, path = api(alice), f"/experiments/{experiment.code}"
+    curve = client.get(f"/api/v1{path}/curve", {"k": [2, 3, 8]}).json()
+    assert (curve["coverage"], curve["complete_to"]) == ([0, 0.5, 0.5], 8)
+    assert "solved within the first k samples" in curve["estimator"]
+    assert [one["first_correct"] for one in every(client, f"{path}/problems")] == [2, None]
+    answer = client.post(f"/api/v1{path}/regrade", {"verifier": "gsm8k"}, content_type="application/json")
+    is_problem(answer, 409)
 
 
 def test_live_state_is_the_pages(

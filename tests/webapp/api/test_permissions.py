@@ -8,14 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient
 
+from jobs.kinds.detection.models import DataSet
 from jobs.models import Experiment, Status
+from jobs.services import apply_plan
+from tests.webapp.detection import make_detection
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
@@ -28,6 +33,9 @@ READ = (401, 404, 200, 200, 200, 200, 200, 200, 404)
 OWN = (401, 200, 200, 200, 200, 200, 200, 200, 200)
 
 
+ZIP = b"PK\x05\x06" + bytes(18)  # the smallest there is
+
+
 def write(status: int) -> tuple[int, ...]:
     return (401, 404, 403, status, status, 403, status, 403, 404)
 
@@ -36,6 +44,8 @@ def write(status: int) -> tuple[int, ...]:
 class Operation:
     expected: tuple[int, ...]
     body: dict[str, Any] | None = field(default=None)
+    file: bytes | None = None  # sent as a form, in place of a JSON body
+    kind: str = "sampling"  # of the experiment that it is about
 
 
 OPERATIONS = {
@@ -65,6 +75,17 @@ OPERATIONS = {
     "list_problems": Operation(READ),
     "list_samples": Operation(READ),
     "get_sample": Operation(READ),
+    "list_data_sets": Operation(READ),
+    "upload_data_set": Operation(write(201), file=ZIP),
+    "add_data_set_folder": Operation(write(409), {"path": "/etc"}),  # the operator allows none
+    "get_data_set": Operation(READ),
+    "delete_data_set": Operation(write(204)),
+    "list_runs": Operation(READ, kind="detection"),
+    "list_scores": Operation(READ, kind="detection"),
+    "get_score_details": Operation(READ, kind="detection"),
+    "list_label_quality": Operation(READ, kind="detection"),
+    "list_tried_pictures": Operation(READ, kind="detection"),
+    "try_picture": Operation(write(201), file=b"not looked at here", kind="detection"),
 }
 
 
@@ -76,6 +97,11 @@ def operations() -> dict[str, tuple[str, str]]:
 
 def test_every_operation_is_in_the_table() -> None:
     assert sorted(operations()) == sorted(OPERATIONS)
+
+
+@pytest.fixture(autouse=True)
+def _folder(settings: Any, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
 
 
 @pytest.fixture
@@ -108,14 +134,17 @@ def tokens(team: Team, alice: User, bob: User, vera: User, charlie: User) -> dic
 
 
 def ask(name: str, token: str, team: object, experiment: object) -> int:
-    """The status, after the whole answer was read as servers read it."""
+    """The status, after the whole answer was read as servers read it. ``experiment``: the code of what it is about."""
     method, path = operations()[name]
-    values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0}
+    values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
+    values["data_set"] = experiment
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    body = OPERATIONS[name].body
+    body, file = OPERATIONS[name].body, OPERATIONS[name].file
 
     async def send() -> int:
-        extra = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        extra: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        if file is not None:
+            extra = {"data": {"file": SimpleUploadedFile("file", file), "name": uuid4().hex}}
         answer = await getattr(AsyncClient(), method)(path.format(**values), headers=headers, **extra)
         if answer.streaming:
             assert b"".join([piece async for piece in answer.streaming_content])
@@ -128,14 +157,27 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Experiment) -> None:
+    about = subject(name, experiment)
     order = sorted(VISITORS, key=lambda who: OPERATIONS[name].expected[VISITORS.index(who)] < 300)  # refusals first
     for who in order:
         expected = OPERATIONS[name].expected[VISITORS.index(who)]
-        if expected == 204 and not Experiment.objects.filter(pk=experiment.pk).exists():
+        if expected == 204 and not type(about)._base_manager.filter(pk=about.pk).exists():
             continue  # the first who may delete it did
         if name in {"draw_more", "add_problem_set"} and expected < 300 and _was_done(name, experiment):
             expected = 409
-        assert ask(name, tokens[who], team.code, experiment.code) == expected, who
+        assert ask(name, tokens[who], team.code, about.code) == expected, who
+
+
+def subject(name: str, experiment: Experiment) -> Experiment | DataSet:
+    """What an operation is about: the experiment, one of the kind it wants, or a data set."""
+    if "{data_set}" in operations()[name][1]:
+        return DataSet.objects.create(team=experiment.team, name="cells", source="upload")
+    if OPERATIONS[name].kind == "detection":
+        made = make_detection(experiment.team, experiment.owner)
+        apply_plan(made, made.kind_object.Spec.model_validate(made.spec), seq=1)
+        made.shards.update(status="done")
+        return made
+    return experiment
 
 
 def _was_done(name: str, experiment: Experiment) -> bool:

@@ -18,7 +18,20 @@ MOST = 20  # experiments on one page
 SLOTS, GREY = 7, 8
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 # Parts of the view that only the page's script reads; links made here keep them.
-CLIENT_KEYS = ("x", "prompt", "bands", "fits", "published", "pick", "coverage", "selection", "difference")
+CLIENT_KEYS = (
+    "metric",
+    "method",
+    "angles",
+    "x",
+    "prompt",
+    "bands",
+    "fits",
+    "published",
+    "pick",
+    "coverage",
+    "selection",
+    "difference",
+)
 
 
 @dataclass(frozen=True, slots=True)

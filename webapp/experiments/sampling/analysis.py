@@ -12,6 +12,7 @@ from engine.coverage.bands import Floats, Ints, mean_over_problems
 from engine.selection import NO_ANSWER, Answers, best_of, scored_curves, selection_curves, vote_bars
 from engine.serial import as_json
 from jobs.kinds.sampling.rewards import current_scorer
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.sampling.answers import (
     answer_classes,
@@ -35,6 +36,7 @@ BY_CERTAINTY = (
     ("certainty", "Highest self-certainty", "self-certainty"),
     ("certainty-vote", "Vote weighted by self-certainty", "certainty vote"),
 )
+STOPS = "Problems stop when they are solved, so their samples are no fair draw to select from."
 
 
 def forecast_data(experiment: Experiment) -> Json:
@@ -46,12 +48,15 @@ def forecast_data(experiment: Experiment) -> Json:
 
 
 def _forecast(experiment: Experiment) -> Json:
+    nothing: Json = dict.fromkeys(("measured", "forecast", "law", "backtest", "gains"))
+    if stops_when_solved(experiment):
+        return {"graded": 0, "reach": 0, "problems": 0, **nothing}
     every = load_counters([experiment])
     counters = every[experiment.pk]
     kept = counters.only([uid for uid, n in zip(counters.uid, counters.n, strict=True) if n])
     data: Json = {"graded": int(counters.n.sum()), "reach": kept.reach, "problems": len(kept.uid)}
     if not kept.reach:
-        return data | {"measured": None, "forecast": None, "law": None, "backtest": None, "gains": None}
+        return data | nothing
     n, c = kept.n, kept.c
     ks = log_spaced(FAR * kept.reach, POINTS)
     found, law = forecast(n, c, ks), fit_power_law(n, c)
@@ -87,6 +92,8 @@ def selection_data(experiment: Experiment) -> Json:
 def _selection(experiment: Experiment) -> Json:
     """{"graded", "problems", "measured", "methods", "votes", "scorer", "scored", "why"}; methods are empty and why says
     so without any. Every method has its own k: a reward model that is still at work has not scored all samples."""
+    if stops_when_solved(experiment):
+        return {"graded": 0, "problems": 0, "measured": None, "methods": [], "votes": [], "why": STOPS}
     counters = load_counters([experiment])[experiment.pk]
     found = answer_classes(experiment)
     indices = [index for index in counters.index.tolist() if index in found]

@@ -116,7 +116,12 @@ def shared_problems(all_counters: Sequence[Counters]) -> frozenset[str]:
 
 def remarks(runs: Sequence[Run], common: frozenset[str], query: CompareQuery) -> list[Remark]:
     """What makes the experiments not comparable, or less so."""
-    return [*_about_problems(runs, common, query), *_about_samples(runs), *_about_verifiers(runs)]
+    return [
+        *_about_problems(runs, common, query),
+        *_about_samples(runs),
+        *_about_stopping(runs),
+        *_about_verifiers(runs),
+    ]
 
 
 def _about_problems(runs: Sequence[Run], common: frozenset[str], query: CompareQuery) -> list[Remark]:
@@ -147,10 +152,24 @@ def _about_samples(runs: Sequence[Run]) -> list[Remark]:
             found.append(Remark(f"{run.experiment.name} is still running: {run.counters.reach} of {run.planned}."))
         elif not run.counters.reach:
             found.append(Remark(f"{run.experiment.name} has problems without a graded sample, so it has no curve."))
-        elif not run.counters.is_even:
+        elif not run.counters.stops and not run.counters.is_even:
             text = f"{run.experiment.name} has {n.min()} to {n.max()} samples per problem; its curve ends at {n.min()}."
             found.append(Remark(text))
     return found
+
+
+def _about_stopping(runs: Sequence[Run]) -> list[Remark]:
+    names = [run.experiment.name for run in runs if run.counters.stops]
+    if not names:
+        return []
+    verb = "stops" if len(names) == 1 else "stop"
+    return [
+        Remark(
+            f"{' and '.join(names)} {verb} a problem when it is solved. The curve is then the share of problems solved "
+            "within the first k samples: unbiased, with a wider band. Forecasts, selection and differences of single "
+            "problems would be biased and are left out."
+        )
+    ]
 
 
 def _about_verifiers(runs: Sequence[Run]) -> list[Remark]:

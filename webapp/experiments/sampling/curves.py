@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from django.core.cache import cache
 
-from engine.coverage import Curve, coverage_curve, pass_at_k
 from engine.serial import as_json
 from jobs.models import Experiment
 from webapp.experiments.sampling.counters import Counters
@@ -78,14 +76,14 @@ def curves(experiments: Sequence[Experiment], counters: Mapping[int, Counters]) 
 
 def curve_json(counters: Counters) -> Json:
     """{"k", "coverage", "lo", "hi", "half"}: lists of one length, empty without graded samples; half: least_k(1/2)."""
-    curve = coverage_curve(counters.n, counters.c)
+    curve = counters.curve()
     columns = {name: as_json(getattr(curve, name)) for name in ("k", "coverage", "lo", "hi")}
     return columns | {"half": least_k(counters, 0.5)}
 
 
 def at(counters: Counters, ks: Sequence[int]) -> list[tuple[float, float, float] | None]:
     """Coverage at each k and its band; None where some problem has fewer graded samples."""
-    curve: Curve = coverage_curve(counters.n, counters.c, list(ks))
+    curve = counters.curve(list(ks))
     points = zip(curve.coverage.tolist(), curve.lo.tolist(), curve.hi.tolist(), strict=True)
     return [point if k <= counters.reach else None for k, point in zip(ks, points, strict=True)]
 
@@ -102,4 +100,4 @@ def least_k(counters: Counters, coverage: float) -> int | None:
 
 
 def _mean(counters: Counters, k: int) -> float:
-    return float(np.mean(pass_at_k(counters.n, counters.c, k)))
+    return float(counters.curve([k]).coverage[0])

@@ -8,10 +8,10 @@ from pathlib import Path
 from django.conf import settings
 from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 
+from engine.cost import estimate as engine_estimate
+from engine.cost import fit as engine_fit
+from engine.models import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.problems import Problem
-from engine.sampling import DEMO_MODEL, ModelError, ModelShape, model_shape
-from engine.sampling import estimate as engine_estimate
-from engine.sampling import fit as engine_fit
 from jobs import metrics
 from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
@@ -64,7 +64,8 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
     """Rows for the form. Unknown parts say so instead of guessing."""
     samples = len(problems) * spec.samples
     measured = measure(spec, team)
-    rows = [Row("Problems", f"{len(problems):,}"), Row("Samples", f"{samples:,}")]
+    drawn = Row("Samples", f"at most {samples:,}", BOUND) if spec.stop_when_solved else Row("Samples", f"{samples:,}")
+    rows = [Row("Problems", f"{len(problems):,}"), drawn]
     shape = known_shape(spec)
     if shape is None:
         rows += [
@@ -96,7 +97,8 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
         *_fits(spec, shape, len(problems), lengths),
         *_speed(measured, told.seconds),
     ]
-    return Estimate(rows, _note(measured))
+    note = f"{_note(measured)} As if every sample were drawn; a problem that is solved takes fewer."
+    return Estimate(rows, note.strip() if spec.stop_when_solved else _note(measured))
 
 
 def _fits(spec: SamplingSpec, shape: ModelShape, problems: int, lengths: Lengths) -> list[Row]:

@@ -65,7 +65,7 @@ def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
     samples = problems * spec.samples
     rows = [
         EstimateRow("Problems", f"{problems:,}"),
-        EstimateRow("Samples", f"{samples:,}"),
+        EstimateRow("Samples", f"at most {samples:,}" if spec.stop_when_solved else f"{samples:,}"),
         EstimateRow("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
     ]
     return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")

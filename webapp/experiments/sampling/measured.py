@@ -10,7 +10,7 @@ from django.db.models import Avg, DurationField, ExpressionWrapper, F, Sum
 from django.db.models.functions import Length
 
 from engine.endpoint import is_hosted
-from engine.sampling import ModelShape
+from engine.models import ModelShape
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import GENERATE
 from jobs.kinds.sampling.spec import QUESTION, SamplingSpec

@@ -10,6 +10,7 @@ from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
 from jobs.kinds.sampling.rewards import rewards_of
 from jobs.kinds.sampling.spec import MAX_SAMPLES
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
 from webapp.experiments.page import Page
@@ -51,6 +52,7 @@ class SamplingPage(KindPage):
         common = {
             "imported": page.experiment.spec.get("imported"),
             "planned": planned,
+            "stops": stops_when_solved(page.experiment),
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),

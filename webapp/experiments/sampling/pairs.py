@@ -69,6 +69,9 @@ def pair_of(runs: Sequence[Run], query: CompareQuery) -> Pair | None:
 
 
 def _compare(first: Run, second: Run, runs: Sequence[Run]) -> Pair:
+    if first.counters.stops or second.counters.stops:
+        why = "One of the two stops a problem when it is solved, so shares of correct samples do not compare."
+        return Pair(first, second, runs, why)
     questions = _questions(first, second)
     mine, theirs = (_places(run) for run in (first, second))
     same = [uid for uid in first.counters.uid if uid in theirs and questions[0].get(uid) == questions[1].get(uid)]

@@ -18,7 +18,7 @@ from engine.cost import (
     relative_dollars,
     small_against_big,
 )
-from engine.coverage import Curve, coverage_curve, log_spaced
+from engine.coverage import Curve, log_spaced
 from engine.serial import as_json
 from webapp.experiments.compare.query import CompareQuery
 from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
@@ -133,7 +133,7 @@ def _weigh(small: Run, big: Run, choices: Sequence[Run], axis: str) -> Duel:
         if small.counters.reach <= EVERY_K
         else log_spaced(small.counters.reach, 400)
     )
-    often, once = coverage_curve(small.counters.n, small.counters.c, ks), _as_curve(big.curve)
+    often, once = small.counters.curve(ks), _as_curve(big.curve)
     axes = [axis for axis in AXES if _has(small, axis) and _has(big, axis)]
     found = {
         axis: small_against_big(

@@ -12,11 +12,13 @@ from django.utils import timezone
 from engine.exchange.figure import Line
 from engine.exchange.report import ProblemRow, Report, html_report
 from jobs.kinds.sampling import live
+from jobs.kinds.sampling.curve import ESTIMATOR
 from jobs.kinds.sampling.models import Problem, Verdict
 from jobs.models import Experiment
 from webapp.experiments.config import config_sections
 
 Json = dict[str, Any]
+_ROW = ("uid", "question", "n", "c", "errors", "first_correct")
 
 
 async def report_html(experiment: Experiment) -> AsyncIterator[str]:
@@ -46,8 +48,9 @@ def _report(experiment: Experiment) -> Report:
         facts=_facts(experiment, state, figures),
         curve=Line(curve["k"], curve["coverage"], curve["lo"], curve["hi"]),
         verdicts=[(label, state["counts"][value]) for value, label in Verdict.choices],
-        problems=[ProblemRow(*row) for row in _problems(experiment).values_list("uid", "question", "n", "c", "errors")],
+        problems=[ProblemRow(*row) for row in _problems(experiment).values_list(*_ROW)],
         settings=settings,
+        stops=state["stops"],
     )
 
 
@@ -58,6 +61,10 @@ def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str
         first = f"{figures['pass1']:.1%} ({figures['pass1_lo']:.1%} to {figures['pass1_hi']:.1%})"
         facts += [(f"Coverage at {figures['coverage_at']:,}", band), ("Pass at 1", first)]
     facts.append(("Problems solved", f"{figures['solved']:,} of {state['total_problems']:,}"))
+    if figures["first_success"]:
+        facts.append(("Samples to solve a problem", taken(figures["first_success"])))
+    if state["stops"]:
+        facts.append(("Estimator", ESTIMATOR[True].capitalize()))
     facts.append(("Samples graded", f"{state['graded']:,} of {state['drawn']:,} drawn"))
     if figures["tokens"]:
         facts.append(("Tokens drawn", f"{figures['tokens']:,}"))
@@ -66,9 +73,20 @@ def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str
     return facts
 
 
+def taken(found: Json) -> str:
+    """engine.coverage.FirstSuccess in words."""
+    band = "" if found["lo"] is None else f" ({found['lo']:.1f} to {found['hi']:.1f})"
+    solved = "" if found["per_solved"] is None else f"; {found['per_solved']:.1f} drawn for each solved problem"
+    return f"{found['mean']:.1f}{band} drawn on average until the first correct one or the end{solved}"
+
+
 def _json(experiment: Experiment) -> Json:
     state = live.changes(experiment, 0)
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens")
+    figures = state["kpis"]
+    names = (
+        "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens",
+        "first_correct",
+    )  # fmt: skip
     return {
         "name": experiment.name,
         "kind": experiment.kind,
@@ -76,6 +94,8 @@ def _json(experiment: Experiment) -> Json:
         "created": experiment.created_at.isoformat(),
         "settings": experiment.spec,
         "verdicts": state["counts"],
+        "estimator": ESTIMATOR[state["stops"]],
+        "first_success": figures["first_success"],
         "curve": state["curve"],
         "problems": list(_problems(experiment).values(*names)),
     }

@@ -12,12 +12,13 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import F
 
-from engine.coverage import coverage_curve
 from jobs import metrics
 from jobs.kinds.sampling.models import Problem, Sample
 from jobs.kinds.sampling.rewards import with_reward
 from jobs.kinds.sampling.speed import ENGINE_METRICS
+from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
+from webapp.experiments.sampling.counters import load_counters
 
 ROWS = 1_000  # read at a time
 SAMPLE_FIELDS = (
@@ -46,15 +47,24 @@ def _samples_after(experiment: Experiment, after: int) -> list[dict[str, Any]]:
 
 
 async def problems_csv(experiment: Experiment) -> AsyncIterator[str]:
-    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge."""
-    yield _csv([["index", "uid", "answer", "n", "c", "errors", "share_correct"]])
+    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge.
+
+    Where drawing stopped at the first correct sample the share would be biased: its index stands there instead."""
+    stops = stops_when_solved(experiment)
+    yield _csv([["index", "uid", "answer", "n", "c", "errors", "first_correct" if stops else "share_correct"]])
     after = -1
     while rows := await sync_to_async(_problems_after)(experiment, after):
         after = rows[-1].index
         yield _csv(
-            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, row.c / row.n if row.n else ""]
+            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, _last_column(row, stops=stops)]
             for row in rows
         )
+
+
+def _last_column(row: Problem, *, stops: bool) -> object:
+    if stops:
+        return "" if row.first_correct is None else row.first_correct
+    return row.c / row.n if row.n else ""
 
 
 def _problems_after(experiment: Experiment, after: int) -> Sequence[Problem]:
@@ -68,11 +78,10 @@ async def coverage_csv(experiment: Experiment) -> AsyncIterator[str]:
 
 
 def _curve_rows(experiment: Experiment) -> list[list[float]]:
-    counters = list(Problem.objects.filter(experiment=experiment).order_by("index").values_list("n", "c"))
-    least = min((n for n, _ in counters), default=0)
-    if not least:
+    counters = load_counters([experiment])[experiment.pk]
+    if not counters.reach:
         return []
-    curve = coverage_curve([n for n, _ in counters], [c for _, c in counters], range(1, least + 1))
+    curve = counters.curve(range(1, counters.reach + 1))
     return [list(row) for row in zip(curve.k, curve.coverage, curve.lo, curve.hi, strict=True)]
 
 

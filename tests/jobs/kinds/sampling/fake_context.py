@@ -16,6 +16,7 @@ class FakeContext:
         self.levels: list[str] = []
         self.artifacts: list[tuple[Path, str, str]] = []
         self.done = 0
+        self.news: Mapping[str, Any] = {}
         self._cancel_after = cancel_after
 
     @property

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
-from engine.sampling import DEMO_MODEL
 from engine.verification import NEED_TARGET, VERIFIERS
 
 # NUL stays in (people paste it) and is stripped by the Spec; half surrogates are no text at all and are refused.

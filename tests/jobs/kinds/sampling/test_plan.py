@@ -5,7 +5,15 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.kinds.sampling.plan import LARGEST_SHARD, SMALLEST_SHARD, Block, blocks, shard_samples, stages
+from jobs.kinds.sampling.plan import (
+    LARGEST_SHARD,
+    SMALLEST_SHARD,
+    Block,
+    block_shape,
+    blocks,
+    shard_samples,
+    stages,
+)
 
 problems = st.integers(1, 200)
 samples = st.integers(1, 120)
@@ -55,8 +63,23 @@ def test_shards_are_of_a_useful_size(problems: int, samples: int) -> None:
 
 def test_large_experiments_have_large_shards() -> None:
     assert shard_samples(60 * 64) == SMALLEST_SHARD
-    assert shard_samples(100 * 1_000) == 3_125
+    assert shard_samples(100 * 1_000) == 6_250
     assert shard_samples(200 * 10_000) == LARGEST_SHARD
+
+
+@given(problems, st.lists(samples, min_size=1, max_size=3))
+def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth: list[int]) -> None:
+    plan: list[Block] = []
+    for samples in sorted(growth):
+        longer = [
+            Block.from_payload(shard.payload) for shard in stages(problems, samples, plan, growing=True)[0].shards
+        ]
+        assert longer[: len(plan)] == plan
+        assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
+        plan = longer
+    least = SMALLEST_SHARD // block_shape(problems, 1)[0]
+    for block in plan:
+        assert block.last_sample - block.first_sample <= max(least, block.first_sample)
 
 
 @given(problems, samples)

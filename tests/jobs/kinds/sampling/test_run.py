@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine.sampling import Engine, ModelError, Request, StepStats
+from engine.models import ModelError
+from engine.sampling import Engine, Request, StepStats
 from engine.verification import Settings
 from jobs.kinds.sampling import run as runner
 from jobs.kinds.sampling.run import run

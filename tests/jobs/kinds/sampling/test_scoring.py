@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.core.files.base import ContentFile
 
-from engine.sampling import DEMO_MODEL, ModelError
+from engine.models.sources import DEMO_MODEL, ModelError
 from engine.selection.reward import load_reward_model
 from jobs import services
 from jobs.kinds.base import SpecError

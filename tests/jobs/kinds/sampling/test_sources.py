@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sampling import DEMO_MODEL, ModelError
+from engine.models import DEMO_MODEL, ModelError
 from jobs.kinds.sampling.sources import resolve_model
 
 

@@ -16,6 +16,7 @@ export function mountCoverage(panel) {
   let state = null;
   let asTable = false;
   let drawn = "";
+  const foot = bound("coverage-foot").textContent;
   let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
@@ -37,6 +38,7 @@ export function mountCoverage(panel) {
     setHidden(figure, !ready || asTable);
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
+    setText(bound("coverage-foot"), `${foot}${takenText(kind.kpis.first_success)}`);
     setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
     if (!ready) { drawWait(wait, next, waitText(next)); return; }
     const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable]);
@@ -138,8 +140,16 @@ function subtitle(state) {
   const kind = state.kind;
   const complete = kind.curve.complete_to;
   const problems = `${count(kind.total_problems)} problems`;
-  return complete >= kind.samples ? `${problems}, ${count(kind.samples)} samples each`
+  const each = kind.stops ? `up to ${count(kind.samples)} samples each, until one is correct` : `${count(kind.samples)} samples each`;
+  return complete >= kind.samples ? `${problems}, ${each}`
     : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
+}
+
+/** Of experiments that stop problems when they are solved. */
+function takenText(found) {
+  if (!found) return "";
+  const band = found.lo === null ? "" : ` (95% band ${found.lo.toFixed(1)} to ${found.hi.toFixed(1)})`;
+  return ` A problem takes ${found.mean.toFixed(1)} samples on average${band} until the first correct one or the end.`;
 }
 
 function sentence(kind) {

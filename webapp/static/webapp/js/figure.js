@@ -39,6 +39,7 @@ export function mountFigure(panel, name, view) {
   let shown = null;
 
   function redraw({ forgetZoom = false } = {}) {
+    if (!plot.isConnected) return; // the part of the page it stood in was fetched anew
     setHidden(plot, asTable); // before it is asked for its size
     shown = view(plot);
     setHidden(plot, !shown || asTable);

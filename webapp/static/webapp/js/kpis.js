@@ -40,6 +40,11 @@ function tokensText(k) {
   return k.prompt_tokens ? `${short(k.tokens)} tokens, ${short(k.prompt_tokens)} of prompts` : `${short(k.tokens)} tokens`;
 }
 
+/** Where problems stop when they are solved: what a solved one takes. */
+function drawnText(k) {
+  return k.first_success?.per_solved ? `${k.first_success.per_solved.toFixed(1)} a solved problem` : tokensText(k);
+}
+
 function drawKpis({ kind, metrics, status }) {
   const k = kind.kpis;
   const graded = kind.curve.k.length > 0;
@@ -51,7 +56,7 @@ function drawKpis({ kind, metrics, status }) {
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `of ${short(kind.samples * kind.total_problems)}`, tokensText(k));
+  fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.samples * kind.total_problems)}`, drawnText(k));
   if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);

@@ -222,13 +222,13 @@ export function queueText(state) {
   return [`Waiting for ${state.waiting_for || "a worker"}${place}`, why];
 }
 
-/** What a figure says while it has nothing to show. */
-export function drawWait(wait, state, [title, why]) {
+/** What a figure says while it has nothing to show; `priority`: with a button to change it while the experiment waits. */
+export function drawWait(wait, state, [title, why], { priority = true } = {}) {
   const text = `${title}\n${why}`;
   if (wait.dataset.text === text) return;
   wait.dataset.text = text;
   wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priorityButton(state)));
+    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priority ? priorityButton(state) : null));
 }
 
 function priorityButton(state) {

@@ -33,7 +33,9 @@ function fill(values) {
   for (const [name, value] of Object.entries(values)) {
     const control = form.elements[name];
     const group = form.querySelector(`[data-field="${name}"][data-examples]`);
-    if (group) {
+    const boxes = form.querySelectorAll(`[data-field="${name}"][data-multi] [type="checkbox"]`);
+    if (boxes.length) for (const box of boxes) box.checked = value.includes(box.value);
+    else if (group) {
       group.querySelector("[data-list]").replaceChildren();
       for (const example of value) addExample(group, example);
     } else if (control?.type === "checkbox") control.checked = value;
@@ -144,7 +146,7 @@ function sayUploadError(text) {
   failed.querySelector("span").textContent = text;
 }
 
-upload.addEventListener("submit", async (event) => {
+upload?.addEventListener("submit", async (event) => {
   event.preventDefault();
   sayUploadError("");
   const button = document.querySelector('[form="upload-form"]');

@@ -8,10 +8,11 @@ import { mountCompareSelection } from "./compare_selection.js";
 const REFRESH_MS = 8000;
 const root = document.getElementById("compare");
 const data = document.getElementById("series");
+const coverage = document.getElementById("coverage"); // of sampling; another kind's template brings its own script
 
-if (data) {
+if (data && coverage) {
   const state = { series: JSON.parse(data.textContent) };
-  const views = [mountCompareCoverage(document.getElementById("coverage"), state)];
+  const views = [mountCompareCoverage(coverage, state)];
   if (document.querySelector("#difference [data-plot]")) views.push(mountDifference(document.getElementById("difference"), state));
 
   const selection = document.getElementById("selection");

@@ -10,7 +10,8 @@ const EDGE = { left: 44, right: 8, top: 10, bottom: 28 };
 const UNSOLVED = 8; // px: height of the outline that stands for "never solved so far"
 const MOST_ROWS = 2000; // of the table; the CSV has all
 
-const share = ([, n, c]) => (n ? c / n : 0);
+/** A row: [problem, graded, correct, not judged], and where problems stop when solved, samples up to the first correct one. */
+const share = ([, n, c, , tries]) => (tries === undefined ? (n ? c / n : 0) : (tries ? 1 / tries : 0));
 
 export function mountProblems(panel, samplesUrl) {
   const figure = panel.querySelector("[data-bars]");
@@ -28,7 +29,7 @@ export function mountProblems(panel, samplesUrl) {
     const rows = ordered(next.kind, sort);
     setHidden(figure, asTable);
     setHidden(holder, !asTable);
-    if (asTable) holder.replaceChildren(problemTable(rows, samplesUrl));
+    if (asTable) holder.replaceChildren(problemTable(rows, samplesUrl, next.kind.stops));
     else chart(rows, sort);
   }
   return draw;
@@ -61,8 +62,7 @@ function barChart(figure, samplesUrl) {
     setHidden(tip, i === null);
     pointer.setAttribute("visibility", i === null ? "hidden" : "visible");
     if (i === null) return;
-    const [index, n, c, errors] = shown[i];
-    setText(tip, n ? `Problem ${index}: ${count(c)} of ${count(n)} correct, ${percent(c / n, 0)}${errors ? `, ${count(errors)} not judged` : ""}` : `Problem ${index}: not graded yet`);
+    setText(tip, said(shown[i]));
     const x = EDGE.left + i * step;
     pointer.setAttribute("x", x - 1);
     pointer.setAttribute("width", Math.max(2, step));
@@ -90,6 +90,13 @@ function barChart(figure, samplesUrl) {
     drawCaptions(captions, rows, sort, width);
     drawing.setAttribute("aria-label", summary(rows));
   };
+}
+
+function said([index, n, c, errors, tries]) {
+  if (!n) return `Problem ${index}: not graded yet`;
+  const judged = errors ? `, ${count(errors)} not judged` : "";
+  if (tries === undefined) return `Problem ${index}: ${count(c)} of ${count(n)} correct, ${percent(c / n, 0)}${judged}`;
+  return `Problem ${index}: ${tries ? `solved by sample ${count(tries)}` : `not solved by ${count(n)} samples`}${judged}`;
 }
 
 const bottom = HEIGHT - EDGE.bottom;
@@ -141,7 +148,7 @@ function drawCaptions(captions, rows, sort, width) {
   const ungraded = rows.filter(([, n]) => !n).length;
   const end = [never ? `${count(never)} unsolved` : "", ungraded ? `${count(ungraded)} not graded yet` : ""].filter(Boolean).join(", ");
   const y = HEIGHT - 8;
-  const texts = sort === "share" ? [["start", EDGE.left, "solved often"]]
+  const texts = sort === "share" ? [["start", EDGE.left, rows[0]?.length > 4 ? "solved soon" : "solved often"]]
     : [["start", EDGE.left, `problem ${rows.length ? rows[0][0] : 0}`]];
   const right = sort === "share" ? end || "all solved" : [end, rows.length ? `problem ${rows[rows.length - 1][0]}` : ""].filter(Boolean).join(", ");
   if (rows.length) texts.push(["end", width - EDGE.right, right]);
@@ -154,10 +161,13 @@ function summary(rows) {
   return `${count(rows.length)} problems: ${count(solvedCount)} solved at least once, ${count(graded.length - solvedCount)} never, ${count(rows.length - graded.length)} not graded yet.`;
 }
 
-function problemTable(rows, samplesUrl) {
-  const cells = rows.slice(0, MOST_ROWS).map(([index, n, c, errors]) => [
-    samplesUrl ? element("a.link", { href: `${samplesUrl}?problem=${index}` }, `Problem ${index}`) : `Problem ${index}`,
-    count(c), count(n), n ? percent(c / n) : "not graded", count(errors),
-  ]);
+function problemTable(rows, samplesUrl, stops) {
+  const name = (index) => (samplesUrl ? element("a.link", { href: `${samplesUrl}?problem=${index}` }, `Problem ${index}`) : `Problem ${index}`);
+  const listed = rows.slice(0, MOST_ROWS);
+  if (stops) {
+    const cells = listed.map(([index, n, , errors, tries]) => [name(index), tries ? count(tries) : "–", count(n), count(errors)]);
+    return table("Samples of each problem up to the first correct one", ["Problem", "Solved by sample", "Graded", "Not judged"], cells);
+  }
+  const cells = listed.map(([index, n, c, errors]) => [name(index), count(c), count(n), n ? percent(c / n) : "not graded", count(errors)]);
   return table("Graded and correct samples of each problem", ["Problem", "Correct", "Graded", "Share", "Not judged"], cells);
 }

@@ -15,7 +15,7 @@ export function merge(state, delta) {
     after: 0,
     log: [...state.log, ...delta.log.filter((line) => line.seq > state.seq)].slice(-KEPT_LOG),
     metrics: mergeMetrics(state.metrics, delta.metrics),
-    artifacts: mergeBy("code", state.artifacts, delta.artifacts),
+    artifacts: mergeRows((row) => row.code, state.artifacts, delta.artifacts),
     kind: mergeKind(state.kind, delta.kind),
   };
 }
@@ -32,18 +32,31 @@ function mergeMetrics(old, fresh) {
   return { width: fresh.width, series };
 }
 
-function mergeBy(key, old, fresh) {
-  const rows = new Map(old.map((row) => [row[key], row]));
-  for (const row of fresh) rows.set(row[key], row);
+function mergeRows(nameOf, old, fresh) {
+  const rows = new Map(old.map((row) => [nameOf(row), row]));
+  for (const row of fresh) rows.set(nameOf(row), row);
   return [...rows.values()];
 }
 
-/** Everything in a kind's part is absolute; "problems" holds only the rows that changed, by their index. */
+// Lists of a kind's part that hold only the rows that changed, and what names a row in them.
+const ROWS = {
+  problems: (row) => row[0],
+  runs: (row) => row.index,
+  epochs: (row) => `${row.run} ${row.epoch}`,
+  scores: (row) => `${row.run} ${row.angle}`,
+  quality: (row) => `${row.rule} ${row.angle}`,
+  tries: (row) => row.code,
+};
+
+/** Everything in a kind's part is absolute; null stands for what is as it was. */
 function mergeKind(old, fresh) {
-  if (!fresh.problems) return { ...old, ...fresh };
-  const rows = new Map((old.problems || []).map((row) => [row[0], row]));
-  for (const row of fresh.problems) rows.set(row[0], row);
-  return { ...old, ...fresh, problems: [...rows.values()].sort((a, b) => a[0] - b[0]) };
+  const merged = { ...old };
+  for (const [name, value] of Object.entries(fresh)) {
+    if (ROWS[name]) merged[name] = mergeRows(ROWS[name], old[name] || [], value);
+    else if (value !== null) merged[name] = value;
+  }
+  if (fresh.problems) merged.problems.sort((a, b) => a[0] - b[0]);
+  return merged;
 }
 
 export const ENDED = ["finished", "failed", "cancelled"];

@@ -1,0 +1,203 @@
+"""The three stages that are trained, each a `Stage` of engine.scenes.training: what it learns from, and its losses.
+
+scenes = SceneTensors.read(train, grid=..., size=128, stride=4).to("cuda")
+train_stage(AutoencoderStage(autoencoder, scenes), budget, folder=...)
+train_stage(LatentStage(latents, autoencoder, scenes), budget, folder=...)
+train_stage(DiffusionStage(diffusion, encode_scenes(autoencoder, latents, scenes)), budget, folder=...)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.scenes.autoencoder import Rays, SceneAutoencoder, Views
+from engine.scenes.diffusion.hierarchy import Group, SceneDiffusion
+from engine.scenes.latents import LatentAutoencoder
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneTensors:
+    """S scenes of V views each, on one device, and how views may be used."""
+
+    images: Tensor  # [S, V, 3, h, w] uint8
+    depths: Tensor  # [S, V, H, W], voxels
+    valid: Tensor  # [S, V, H, W] bool
+    sky: Tensor  # [S, V, H, W] bool
+    origins: Tensor  # [S, V, 3], voxels
+    directions: Tensor  # [S, V, H, W, 3], voxels, for depth 1
+    trajectories: Tensor  # [S, T], see engine.scenes.trajectory
+    maps: Tensor | None = None  # [S, M, Y, X]
+    held_out: tuple[int, ...] = ()  # views that are never encoded
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must have been trained on. Sums, not a hash of all pixels: enough to notice a mix-up."""
+        return {"shape": list(self.images.shape), "sum": int(self.images.sum(dtype=torch.int64))}
+
+    def to(self, device: torch.device | str) -> SceneTensors:
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in dataclasses.fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return dataclasses.replace(self, **moved)
+
+    def views(self, scenes: Tensor, which: Tensor) -> Views:
+        """Views ``which`` [B, N] of scenes [B], pictures as floats in [0, 1]."""
+        at = scenes[:, None], which
+        directions = self.directions[at]
+        origins = self.origins[at][:, :, None, None].expand_as(directions)
+        return Views(
+            self.images[at].float() / 255, self.depths[at], self.valid[at], self.sky[at], Rays(origins, directions)
+        )
+
+    def draw(self, batch: int, views: int, generator: torch.Generator, *, encode: bool) -> tuple[Tensor, Tensor]:
+        """Random scenes [batch] and for each as many different views [batch, views]; none held out where ``encode``."""
+        device, count = self.images.device, self.images.shape[1]
+        scenes = torch.randint(len(self), (batch,), generator=generator, device=device)
+        order = torch.rand(batch, count, generator=generator, device=device)
+        if encode and self.held_out:
+            order[:, list(self.held_out)] = 2.0
+        return scenes, order.argsort(1)[:, :views]
+
+    def given(self, views: int) -> Tensor:
+        """[views] to encode a scene from when nothing is random: spread over those that are not held out."""
+        usable = [view for view in range(self.images.shape[1]) if view not in set(self.held_out)]
+        spread = torch.linspace(0, len(usable) - 1, min(views, len(usable))).round().long().tolist()
+        return torch.tensor([usable[place] for place in spread], device=self.images.device)
+
+
+class AutoencoderStage:
+    """Views of a scene from other views of it."""
+
+    def __init__(
+        self,
+        model: SceneAutoencoder,
+        scenes: SceneTensors,
+        *,
+        batch: int = 1,
+        given: int = 8,
+        asked: int = 4,
+        perceptual: Perceptual | None = None,
+    ) -> None:
+        self.model, self._scenes, self._perceptual = model, scenes, perceptual
+        self._batch, self._given, self._asked = batch, given, asked
+        self.identity = {
+            "stage": "autoencoder",
+            "model": _plain(model.config),
+            "data": scenes.identity,
+            "batch": [batch, given, asked],
+        }
+
+    def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        scenes, order = self._scenes.draw(self._batch, self._given + self._asked, generator, encode=True)
+        # The first views are encoded; the others must be seen from them, and one of the first to keep detail.
+        given, asked = order[:, : self._given], order[:, self._given - 1 :]
+        return self.model.losses(self._scenes.views(scenes, given), self._scenes.views(scenes, asked), self._perceptual)
+
+
+class LatentStage:
+    """The latents of the fields that a trained auto-encoder makes."""
+
+    def __init__(
+        self,
+        model: LatentAutoencoder,
+        autoencoder: SceneAutoencoder,
+        scenes: SceneTensors,
+        *,
+        batch: int = 1,
+        given: int = 16,
+    ) -> None:
+        self.model, self._autoencoder, self._scenes = model, autoencoder.eval(), scenes
+        self._batch, self._given = batch, given
+        self.identity = {
+            "stage": "latents",
+            "model": _plain(model.config),
+            "data": scenes.identity,
+            "batch": [batch, given],
+        }
+
+    def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        scenes, which = self._scenes.draw(self._batch, self._given, generator, encode=True)
+        with torch.no_grad():
+            views = self._scenes.views(scenes, which)
+            field = bounded(self._autoencoder.encode(views.images, views.rays))
+        return self.model.losses(field, generator)
+
+
+class DiffusionStage:
+    """The latents of all scenes, with their trajectories and maps."""
+
+    def __init__(
+        self, model: SceneDiffusion, latents: Mapping[Group, Tensor], maps: Tensor | None = None, *, batch: int = 16
+    ) -> None:
+        self.model, self._latents, self._maps, self._batch = model, latents, maps, batch
+        model.fit_scales(latents)
+        self.identity = {
+            "stage": "diffusion",
+            "model": _plain(model.config),
+            "data": {group: list(value.shape) for group, value in latents.items()},
+            "batch": batch,
+        }
+
+    def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        count = len(self._latents["c"])
+        which = torch.randint(count, (self._batch,), generator=generator, device=generator.device)
+        batch: dict[Group, Tensor] = {group: value[which] for group, value in self._latents.items()}
+        maps = self._maps[which] if self._maps is not None else None
+        return dict(self.model.losses(batch, maps, generator).items())
+
+
+@torch.no_grad()
+def encode_scenes(
+    autoencoder: SceneAutoencoder, latents: LatentAutoencoder, scenes: SceneTensors, *, given: int = 16
+) -> dict[Group, Tensor]:
+    """The latents of every scene, [S, ...]; trajectories stand behind the numbers of g."""
+    found: dict[Group, list[Tensor]] = {"g": [], "c": [], "f": []}
+    which = scenes.given(given)[None]
+    for number in range(len(scenes)):
+        views = scenes.views(torch.tensor([number], device=scenes.images.device), which)
+        encoded = latents.eval().encode(bounded(autoencoder.eval().encode(views.images, views.rays))).latents
+        encoded["g"] = torch.cat([encoded["g"], scenes.trajectories[number : number + 1]], dim=1)
+        for group, values in found.items():
+            values.append(encoded[group])
+    return {group: torch.cat(values) for group, values in found.items()}
+
+
+def decode_scene(latents: LatentAutoencoder, drawn: Mapping[Group, Tensor]) -> tuple[Tensor, Tensor]:
+    """Voxel fields [B, Z, Y, X, 1 + C] and trajectories [B, T] of latents that were drawn."""
+    size = latents.config.g
+    snapped = latents.snap({**drawn, "g": drawn["g"][:, :size]})
+    return unbounded(latents.decode(snapped)), drawn["g"][:, size:]
+
+
+def bounded(field: Tensor) -> Tensor:
+    """A field [B, Z, Y, X, 1 + C] as the latents' networks take it, [B, 1 + C, Z, Y, X]: the density as what a voxel's
+    length stops of the light, 1 - exp(-sigma), since densities have no upper bound and differ most where it
+    matters least."""
+    return torch.cat([-torch.expm1(-field[..., :1]), field[..., 1:]], dim=-1).movedim(-1, 1)
+
+
+def unbounded(field: Tensor) -> Tensor:
+    """The inverse of `bounded`; what the network says beyond 0 and 1 counts as those."""
+    field = field.movedim(1, -1)
+    density = -torch.log1p(-field[..., :1].clamp(0.0, 0.999))
+    return torch.cat([density, field[..., 1:]], dim=-1).contiguous()
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A config as a checkpoint gives it back: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
