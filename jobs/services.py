@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.files.storage import Storage
 from django.db import transaction
+from django.db.models import Sum
 from pydantic import BaseModel, ValidationError
 
 from jobs import leases, live, logbook
@@ -78,6 +79,33 @@ def draw_more(*, experiment: Experiment, samples: int) -> None:
     seq = next_seq(current.pk)
     _change_spec(current, seq, samples=samples)
     _queue_again(current, seq, f"Drawing up to {samples:,} samples per problem.")
+
+
+@transaction.atomic
+def draw_extra(*, experiment: Experiment, draw: BaseModel, number: int | None = None) -> None:
+    """Add ``draw`` to the Spec's extra draws: further samples of some problems.
+
+    ``number``: its place among them, from 1. A request that was sent twice draws once: the second one finds its place
+    taken.
+    """
+    current = _locked(experiment)
+    if current.status not in (Status.RUNNING, Status.FINISHED, Status.QUEUED):
+        raise Refused("Retry the experiment first: parts of it failed or were cancelled.")
+    earlier = current.spec.get("extra", [])
+    if number is not None and number != len(earlier) + 1:
+        raise Refused("More was drawn since this preview was made. Look at a fresh one before you draw again.")
+    seq = next_seq(current.pk)
+    before = _planned(current)
+    _change_spec(current, seq, extra=[*earlier, draw.model_dump(mode="json")])
+    drawn = _planned(current) - before
+    if not drawn:
+        raise Refused("Nothing to draw: no problem would get a sample.")
+    _queue_again(current, seq, f"Drawing {drawn:,} more samples where they help.")
+
+
+def _planned(experiment: Experiment) -> int:
+    """Units of the first stage."""
+    return int(experiment.shards.filter(stage_index=0).aggregate(total=Sum("total"))["total"] or 0)
 
 
 @transaction.atomic
@@ -195,6 +223,7 @@ def _change_spec(experiment: Experiment, seq: int, **changes: Any) -> None:
     experiment.spec = spec.model_dump(mode="json")
     Experiment.objects.filter(pk=experiment.pk).update(spec=experiment.spec)
     apply_plan(experiment, spec, seq)
+    kind.spec_changed(experiment, spec)
 
 
 def apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:

@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.api",
     "webapp.experiments",
+    "webapp.prices",
     "webapp.sharing",
     "jobs",
     # One line per kind of experiment; each registers itself with jobs.kinds.

@@ -52,15 +52,16 @@ def shoot_analysis(page: Page, address: str, site: str, device: str, theme: str)
 
 def shoot_detection(page: Page, address: str, device: str, theme: str, *, running: bool) -> None:
     suffix = f"{device}-{theme}"
-    whole = device == "desktop"
     if running:
-        shoot(page, address, "detection-running", suffix, whole=whole)
+        shoot(page, address, "detection-running", suffix, whole=device == "desktop")
         return
-    shoot(page, f"{address}?paper=1", "detection", suffix, whole=whole)
+    shoot(page, f"{address}?paper=1", "detection", suffix, whole=device == "desktop")
+    if device == "phone":
+        return
     page.goto(f"{address}predictions/?angle=30")
     worst = page.get_attribute("#gallery a.tile", "href")
     shoot(page, f"{address}predictions/{worst}", "detection-predictions", suffix)
-    shoot(page, f"{address}curves/?angle=30", "detection-curves", suffix, whole=whole)
+    shoot(page, f"{address}curves/?angle=30", "detection-curves", suffix, whole=True)
     shoot(page, f"{address}try/?angle=30", "detection-try", suffix)
 
 

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from engine.detection.models import Detector, ModelConfig, build_model
     from engine.detection.predict import Detection, detect
     from engine.detection.quality import QualityRow, dataset_quality, label_quality
-    from engine.detection.training import (
+    from engine.detection.training import train
+    from engine.detection.training_types import (
         EpochStats,
         NonFiniteLoss,
         StepStats,
         TrainConfig,
         TrainHooks,
         TrainResult,
-        train,
     )
 
 _HOMES = {
@@ -37,7 +37,8 @@ _HOMES = {
     "models": ("Detector", "ModelConfig", "build_model"),
     "predict": ("Detection", "detect"),
     "quality": ("QualityRow", "dataset_quality", "label_quality"),
-    "training": ("EpochStats", "NonFiniteLoss", "StepStats", "TrainConfig", "TrainHooks", "TrainResult", "train"),
+    "training": ("train",),
+    "training_types": ("EpochStats", "NonFiniteLoss", "StepStats", "TrainConfig", "TrainHooks", "TrainResult"),
 }
 
 __all__ = [

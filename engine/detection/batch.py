@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.detection.geometry import Outlines
+from engine.detection.targets import Targets, pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Batch:
     @property
     def centre(self) -> Tensor:
         height, width = self.canvas
-        return self.boxes.new_tensor((width / 2, height / 2))
+        # filled where it is: copying two numbers from the host would wait for a GPU
+        return torch.cat((self.boxes.new_full((1,), width / 2), self.boxes.new_full((1,), height / 2)))
 
     def pin(self) -> Batch:
         """In page-locked memory, so that `to` a GPU does not wait."""
@@ -59,11 +61,17 @@ class Batch:
             return moved
         return replace(moved, images=moved.images.float() / 255)
 
-    def targets(self) -> list[dict[str, Tensor]]:
-        """What torchvision's detectors take: boxes, labels and the angle of each image."""
-        counts = torch.bincount(self.owner, minlength=len(self)).tolist()
-        parts = zip(torch.split(self.boxes, counts), torch.split(self.labels, counts), self.angles, strict=True)
-        return [{"boxes": boxes, "labels": labels, "angle": angle} for boxes, labels, angle in parts]
+    def most_objects(self) -> int:
+        """Of one image. Counted where the batch is, so ask before it goes to a GPU."""
+        return int(torch.bincount(self.owner, minlength=1).max())
+
+    def targets(self, seen: Tensor | None = None, room: int | None = None) -> Targets:
+        """What a detector is trained on: all objects but crowds, or those of them that are `seen` (T,) bool.
+
+        room: for how many objects of an image, at least `most_objects()`; None counts them.
+        """
+        kept = ~self.crowd if seen is None else ~self.crowd & seen
+        return pack(self.boxes, self.labels, self.owner, kept, self.angles, room)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         outlines = self.outlines and Outlines(

@@ -32,12 +32,15 @@ class SameConv(nn.Conv2d):
     """A convolution with TensorFlow's SAME padding: where the padding is odd, the right and bottom get one more."""
 
     def forward(self, input: Tensor) -> Tensor:
-        pads: list[int] = []
-        for axis in (3, 2):
+        before, after = [], []
+        for axis in (2, 3):
             kernel, stride, length = self.kernel_size[axis - 2], self.stride[axis - 2], input.shape[axis]
             total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-            pads += [total // 2, total - total // 2]
-        return super().forward(functional.pad(input, pads))
+            before.append(total // 2)
+            after.append(total - total // 2)
+        if before != after:
+            input, before = functional.pad(input, (before[1], after[1], before[0], after[0])), [0, 0]
+        return functional.conv2d(input, self.weight, self.bias, self.stride, before, self.dilation, self.groups)
 
 
 class _ConvNorm(nn.Sequential):

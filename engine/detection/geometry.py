@@ -13,6 +13,7 @@ therefore compare this map with masks that PIL has rotated.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ import torch
 from torch import Tensor
 
 from engine.detection.outline import outline_points
+
+Weights = tuple[float, float, float, float]
+_MOST_GROWTH = math.log(1000 / 16)  # torchvision's: keeps exp from overflowing
+_TINY = 1e-7
 
 
 def rotate_points(points: Tensor, angles: Tensor, centre: Tensor) -> Tensor:
@@ -48,11 +53,46 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, overlap / union.clamp(min=torch.finfo(union.dtype).tiny), torch.zeros_like(union))
 
 
+def giou_loss(a: Tensor, b: Tensor) -> Tensor:
+    """1 - GIoU of boxes a and b (..., 4), pair by pair (Rezatofighi et al. 2019, arXiv 1902.09630).
+
+    torchvision's picks out the pairs that overlap, for which a GPU has to be waited for.
+    """
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a.unbind(-1), b.unbind(-1)
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    both = width * height  # not prod(), whose gradient waits for the device to count zeros
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - both
+    hull = (torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)) * (torch.maximum(ay2, by2) - torch.minimum(ay1, by1))
+    return 1 - both / (union + _TINY) + (hull - union) / (hull + _TINY)
+
+
+def encode_offsets(labels: Tensor, anchors: Tensor, weights: Weights = (1, 1, 1, 1)) -> Tensor:
+    """Offsets (..., 4) that turn `anchors` into `labels`, both (..., 4), scaled by `weights` (Girshick et al. 2014,
+    arXiv 1311.2524, appendix C).
+
+    As torchvision's BoxCoder, which copies its weights to the GPU in each call.
+    """
+    (middle, size), (origin, unit) = box_centre_size(labels), box_centre_size(anchors)
+    moved, stretched = (middle - origin) / unit, (size / unit).log()
+    return torch.stack(
+        [part * weight for part, weight in zip((*moved.unbind(-1), *stretched.unbind(-1)), weights, strict=True)], -1
+    )
+
+
+def decode_offsets(offsets: Tensor, anchors: Tensor, weights: Weights = (1, 1, 1, 1)) -> Tensor:
+    """The inverse of `encode_offsets`; boxes grow at most 62.5 times."""
+    x, y, w, h = (part / weight for part, weight in zip(offsets.unbind(-1), weights, strict=True))
+    origin, unit = box_centre_size(anchors)
+    size = torch.stack((w, h), -1).clamp(max=_MOST_GROWTH).exp() * unit
+    return boxes_around(torch.stack((x, y), -1) * unit + origin, size)
+
+
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (N, 4) cut to a canvas of `size` (height, width)."""
+    """Boxes (..., 4) cut to a canvas of `size` (height, width)."""
     height, width = size
-    limit = boxes.new_tensor((width, height, width, height))
-    return torch.minimum(boxes.clamp(min=0), limit)
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    return torch.stack((x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)), -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +139,8 @@ class Outlines:
         inside = torch.ones_like(self.owner, dtype=torch.bool)
         if canvas is not None:
             # half a pixel of slack keeps the points of a shape that ends exactly at the edge
-            limit = moved.new_tensor((canvas[1], canvas[0]))
-            inside = ((moved >= -0.5) & (moved <= limit + 0.5)).all(-1)
+            x, y = moved.unbind(-1)
+            inside = (x >= -0.5) & (x <= canvas[1] + 0.5) & (y >= -0.5) & (y <= canvas[0] + 0.5)
         index = self.owner[:, None].expand(-1, 2)
         far = torch.full_like(moved, torch.inf)
         blank = moved.new_full((self.count, 2), torch.inf)

@@ -7,6 +7,7 @@ use them too.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,16 +48,25 @@ class Loader:
     Args:
         dataset: where images and objects come from.
         size: pixels of both sides.
-        threads: that decode.
+        threads: that decode; None for one a processor, up to 16.
         cache_bytes: decoded images are kept up to this much; the least recently used one goes first.
         pin: in page-locked memory, for a GPU.
+        outlines: with the outlines of masks, which take longer than the pixels; without, masks count as missing.
     """
 
     def __init__(
-        self, dataset: Dataset, size: int, *, threads: int = 4, cache_bytes: int = CACHE_BYTES, pin: bool = False
+        self,
+        dataset: Dataset,
+        size: int,
+        *,
+        threads: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        pin: bool = False,
+        outlines: bool = True,
     ) -> None:
-        self._dataset, self._size, self._threads, self._pin = dataset, size, threads, pin
-        self._cache: OrderedDict[int, _Sample] = OrderedDict()
+        self._dataset, self._size, self._pin, self._outlines = dataset, size, pin, outlines
+        self._threads = threads or min(16, os.cpu_count() or 1)
+        self._cache: OrderedDict[str, _Sample] = OrderedDict()  # by file
         self._room, self._lock = cache_bytes, Lock()
 
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Batch]:
@@ -93,30 +103,31 @@ class Loader:
         return batch.pin() if self._pin else batch
 
     def _sample(self, index: int) -> _Sample:
+        file = self._dataset.records[index].file
         with self._lock:
-            if index in self._cache:
-                self._cache.move_to_end(index)
-                return self._cache[index]
-        sample = load_sample(self._dataset, index, self._size)
+            if file in self._cache:
+                self._cache.move_to_end(file)
+                return self._cache[file]
+        sample = load_sample(self._dataset, index, self._size, outlines=self._outlines)
         with self._lock:
-            if index not in self._cache:
-                self._cache[index] = sample
+            if file not in self._cache:
+                self._cache[file] = sample
                 self._room -= sample.bytes
                 while self._room < 0 and self._cache:
                     self._room += self._cache.popitem(last=False)[1].bytes
         return sample
 
 
-def load_sample(dataset: Dataset, index: int, size: int) -> _Sample:
+def load_sample(dataset: Dataset, index: int, size: int, *, outlines: bool = True) -> _Sample:
     """One image with its objects on a canvas of `size` x `size` pixels. Raises ImageError."""
     record = dataset.records[index]
     scale, left, top = placement(record.width, record.height, size)
     pixels = place_image(read_image(dataset.path(record)), size)
     shift = np.array((left, top), np.float32)
     boxes = np.array([each.box for each in record.instances], np.float32).reshape(-1, 4) * np.float32(scale)
-    outlines = [
+    points = [
         each.mask.outline(record.width, record.height) * np.float32(scale) + shift
-        if each.mask is not None
+        if each.mask is not None and outlines
         else np.zeros((0, 2), np.float32)
         for each in record.instances
     ]
@@ -125,7 +136,7 @@ def load_sample(dataset: Dataset, index: int, size: int) -> _Sample:
         boxes + np.tile(shift, 2),
         [each.label for each in record.instances],
         [each.crowd for each in record.instances],
-        outlines,
+        points,
     )
 
 

@@ -1,13 +1,14 @@
 """RetinaNet, FCOS and Faster R-CNN with the RU loss, as small subclasses of torchvision's detectors.
 
     model = build_model(ModelConfig(architecture="retinanet", classes=3, image_size=512, delta=10))
-    losses = model(batch.images, batch.targets())      # targets carry "angle", radians, one scalar for each image
+    losses = model(batch.images, batch.targets())
     detections = model.eval()(images)
 
-Beside the gate, three things differ from torchvision: images come as one batch of one size, so the transform only
-normalises; anchors are made once and in float32 (under autocast torchvision makes them in the features' dtype, and
-bfloat16 cannot tell neighbouring pixels apart beyond 256); and the heads' outputs are float32 before any box is
-decoded.
+Detection is torchvision's. Beside the gate, four things differ from it in training: images come as one batch of one
+size, so the transform only normalises; anchors are made once and in float32 (under autocast torchvision makes them in
+the features' dtype, and bfloat16 cannot tell neighbouring pixels apart beyond 256); the heads' outputs are float32
+before any box is decoded; and losses are computed for the whole batch in fixed shapes (`one_stage`, `two_stage`), so
+that a GPU never waits for the host.
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.fcos import FCOSHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.retinanet import RetinaNetHead, RetinaNetRegressionHead
+from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign, generalized_box_iou_loss
+from torchvision.ops import MultiScaleRoIAlign
 
 from engine.detection.backbones import BackboneName, PyramidBackbone, build_backbone
+from engine.detection.one_stage import Losses, fcos_losses, retinanet_losses
 from engine.detection.ru_loss import GateRow, RUGate, check_delta
+from engine.detection.targets import Targets
+from engine.detection.two_stage import HEAD_WEIGHTS, flat_outputs, head_losses, propose, rpn_losses
 
 Architecture = Literal["retinanet", "fcos", "faster_rcnn"]
-Target = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +74,54 @@ class ModelConfig:
 class Detector(nn.Module):
     """A torchvision detector and its gates.
 
-    In training mode: images (B, 3, H, W) in 0..1 and B targets with boxes (n, 4), labels (n,) int64 from 1, and angle
-    () in radians -> losses by name. In evaluation mode: images -> B dicts of boxes (n, 4), labels (n,) and scores
-    (n,).
+    In training mode: images (B, 3, H, W) in 0..1 and Targets of B images -> losses by name. In evaluation mode: images
+    -> B dicts of boxes (n, 4), labels (n,) and scores (n,).
     """
 
     def __init__(self, network: nn.Module, gates: dict[str, RUGate], config: ModelConfig) -> None:
         super().__init__()
-        self.network, self.gates, self.config = network, gates, config
+        self.network: Any = network
+        self.gates, self.config = gates, config
 
-    def forward(self, images: Tensor, targets: list[Target] | None = None) -> Any:
-        return self.network(images, targets)
+    def forward(self, images: Tensor, targets: Targets | None = None) -> Any:
+        if not self.training:
+            return self.network(images)
+        if targets is None:
+            raise ValueError("a detector in training mode needs targets: call eval() first to detect")
+        return self._losses(images, targets)
+
+    def _losses(self, images: Tensor, targets: Targets) -> Losses:
+        network = self.network
+        batch, _ = network.transform(images)
+        maps: dict[str, Tensor] = network.backbone(batch.tensors)
+        features = list(maps.values())
+        if self.config.architecture == "faster_rcnn":
+            return self._two_stage_losses(batch, features, targets)
+        anchors = network.anchor_generator(batch, features)[0]
+        outputs = network.head(features)
+        if self.config.architecture == "retinanet":
+            return retinanet_losses(outputs, anchors, targets, self.gates["box"])
+        levels = [each.shape[-2] * each.shape[-1] for each in features]
+        return fcos_losses(outputs, anchors, levels, targets, self.gates["box"])
+
+    def _two_stage_losses(self, batch: ImageList, features: list[Tensor], targets: Targets) -> Losses:
+        rpn, heads, backbone = self.network.rpn, self.network.roi_heads, self.network.backbone
+        anchors = rpn.anchor_generator(batch, features)[0]
+        scores, offsets = rpn.head(features)
+        levels = [each[0].numel() for each in scores]
+        flat_scores, flat_offsets = flat_outputs(scores, 1)[..., 0], flat_outputs(offsets, 4)
+        losses = rpn_losses(flat_scores, flat_offsets, anchors, targets, self.gates["rpn"], rpn)
+        proposals, there = propose(flat_scores, flat_offsets, anchors, levels, batch.image_sizes[0], rpn)
+        pooled = len(backbone.body_levels)  # the coarsest level is for proposals only
+        strides = list(backbone.strides[:pooled])
+        return losses | head_losses(features[:pooled], strides, proposals, there, targets, self.gates["box"], heads)
 
     def train(self, mode: bool = True) -> Detector:
         """As usual, but a pretrained backbone keeps its batch statistics: detection batches are too small for new
         ones."""
         super().train(mode)
         if mode and self.config.pretrained:
-            for module in self.network.backbone.body.modules():  # type: ignore[union-attr]
+            for module in self.network.backbone.body.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
@@ -131,7 +163,7 @@ def _retinanet(backbone: PyramidBackbone, config: ModelConfig) -> tuple[nn.Modul
         backbone,
         config.classes + 1,
         anchor_generator=anchors,
-        head=GatedRetinaNetHead(backbone.out_channels, 9, config.classes + 1, gate),
+        head=FloatRetinaNetHead(backbone.out_channels, 9, config.classes + 1),
         score_thresh=config.score_threshold,
         detections_per_img=config.detections_per_image,
     )
@@ -144,7 +176,7 @@ def _fcos(backbone: PyramidBackbone, config: ModelConfig) -> tuple[nn.Module, di
         backbone,
         config.classes + 1,
         anchor_generator=FixedAnchors(tuple((stride,) for stride in backbone.strides), (1.0,)),
-        head=GatedFCOSHead(backbone.out_channels, 1, config.classes + 1, gate),
+        head=FloatFCOSHead(backbone.out_channels, 1, config.classes + 1),
         score_thresh=config.score_threshold,
         detections_per_img=config.detections_per_image,
     )
@@ -157,8 +189,7 @@ def _faster_rcnn(backbone: PyramidBackbone, config: ModelConfig) -> tuple[nn.Mod
         "box": RUGate(config.delta if config.gate_head else None),
     }
     anchors = FixedAnchors(tuple((stride * config.anchor_scale,) for stride in backbone.strides), (0.5, 1.0, 2.0))
-    rpn = GatedRPN(
-        gates["rpn"],
+    rpn = RegionProposalNetwork(
         anchors,
         FloatRPNHead(backbone.out_channels, 3),
         fg_iou_thresh=0.7,
@@ -170,8 +201,7 @@ def _faster_rcnn(backbone: PyramidBackbone, config: ModelConfig) -> tuple[nn.Mod
         nms_thresh=0.7,
     )
     width = 1024 if backbone.out_channels >= 128 else 128
-    roi_heads = GatedRoIHeads(
-        gates["box"],
+    roi_heads = RoIHeads(
         MultiScaleRoIAlign(featmap_names=list(backbone.body_levels), output_size=7, sampling_ratio=2),
         TwoMLPHead(backbone.out_channels * 49, width),
         FloatPredictor(width, config.classes + 1),
@@ -179,7 +209,7 @@ def _faster_rcnn(backbone: PyramidBackbone, config: ModelConfig) -> tuple[nn.Mod
         bg_iou_thresh=0.5,
         batch_size_per_image=config.rois_per_image,
         positive_fraction=0.25,
-        bbox_reg_weights=None,
+        bbox_reg_weights=HEAD_WEIGHTS,
         score_thresh=config.score_threshold,
         nms_thresh=0.5,
         detections_per_img=config.detections_per_image,
@@ -200,11 +230,11 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def forward(self, images: Tensor, targets: list[Target] | None = None) -> tuple[ImageList, list[Target] | None]:
+    def forward(self, images: Tensor, targets: None = None) -> tuple[ImageList, None]:
         size = (images.shape[-2], images.shape[-1])
         return ImageList((images - self.mean) / self.std, [size] * images.shape[0]), targets
 
-    def postprocess(self, detections: list[Target], *_: object) -> list[Target]:
+    def postprocess(self, detections: list[dict[str, Tensor]], *_: object) -> list[dict[str, Tensor]]:
         return detections
 
 
@@ -226,68 +256,14 @@ class FixedAnchors(AnchorGenerator):
         return [self._kept[1]] * len(image_list.image_sizes)
 
 
-class GatedRetinaNetHead(RetinaNetHead):
-    def __init__(self, channels: int, anchors: int, classes: int, gate: RUGate) -> None:
-        super().__init__(channels, anchors, classes)
-        self.regression_head = GatedRetinaNetRegressionHead(channels, anchors, gate)
-
+class FloatRetinaNetHead(RetinaNetHead):
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return {name: value.float() for name, value in super().forward(x).items()}
 
 
-class GatedRetinaNetRegressionHead(RetinaNetRegressionHead):
-    """L1 on the offsets of positive anchors, each term times its gate; the normaliser stays the number of positives."""
-
-    def __init__(self, channels: int, anchors: int, gate: RUGate) -> None:
-        super().__init__(channels, anchors)
-        self.gate = gate
-
-    def compute_loss(
-        self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
-    ) -> Tensor:
-        found, goal, angles, weights = [], [], [], []
-        for target, offsets, boxes, matched in zip(
-            targets, head_outputs["bbox_regression"], anchors, matched_idxs, strict=True
-        ):
-            positive = torch.where(matched >= 0)[0]
-            found.append(offsets[positive])
-            goal.append(self.box_coder.encode_single(target["boxes"][matched[positive]], boxes[positive]))
-            angles.append(target["angle"].expand(len(positive)))
-            # torchvision's mean: over the positives of each image, then over the images
-            weights.append(offsets.new_full((len(positive),), 1 / max(1, len(positive)) / len(targets)))
-        offsets, labels = torch.cat(found), torch.cat(goal)
-        gate = self.gate.of_deltas(offsets, labels, torch.cat(angles), self.box_coder)
-        loss = functional.l1_loss(offsets, labels, reduction="none").sum(-1)
-        return (loss * gate * torch.cat(weights)).sum()
-
-
-class GatedFCOSHead(FCOSHead):
-    """GIoU loss of positive points, each term times its gate; classification and centre-ness are torchvision's."""
-
-    def __init__(self, channels: int, anchors: int, classes: int, gate: RUGate) -> None:
-        super().__init__(channels, anchors, classes)
-        self.gate = gate
-
+class FloatFCOSHead(FCOSHead):
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return {name: value.float() for name, value in super().forward(x).items()}
-
-    def compute_loss(
-        self, targets: list[Target], head_outputs: dict[str, Tensor], anchors: list[Tensor], matched_idxs: list[Tensor]
-    ) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = super().compute_loss(targets, head_outputs, anchors, matched_idxs)
-        found, goal, angles = [], [], []
-        for target, offsets, boxes, matched in zip(
-            targets, head_outputs["bbox_regression"], anchors, matched_idxs, strict=True
-        ):
-            positive = torch.where(matched >= 0)[0]
-            found.append(self.box_coder.decode(offsets[positive], boxes[positive]))
-            goal.append(target["boxes"][matched[positive]])
-            angles.append(target["angle"].expand(len(positive)))
-        boxes, labels = torch.cat(found), torch.cat(goal)
-        gate = self.gate.of_boxes(boxes, labels, torch.cat(angles))
-        loss = generalized_box_iou_loss(boxes, labels, reduction="none")
-        losses["bbox_regression"] = (loss * gate).sum() / max(1, len(boxes))
-        return losses
 
 
 class FloatRPNHead(RPNHead):
@@ -300,73 +276,3 @@ class FloatPredictor(FastRCNNPredictor):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores, offsets = super().forward(x)
         return scores.float(), offsets.float()
-
-
-class GatedRPN(RegionProposalNetwork):
-    """Smooth L1 of the sampled positive anchors, each term times its gate; the normaliser stays the number of
-    samples."""
-
-    def __init__(self, gate: RUGate, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.gate = gate
-        self._angles: Tensor | None = None
-
-    def forward(self, images: ImageList, features: dict[str, Tensor], targets: list[Target] | None = None) -> Any:
-        # compute_loss is called in here and gets no targets: the angles wait for it
-        self._angles = None if targets is None else torch.stack([target["angle"] for target in targets])
-        return super().forward(images, features, targets)
-
-    def compute_loss(
-        self,
-        objectness: Tensor,
-        pred_bbox_deltas: Tensor,
-        labels: list[Tensor],
-        regression_targets: list[Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        assert self._angles is not None, "the region proposals are trained on targets with an angle"
-        anchors = [len(each) for each in labels]
-        angles = self._angles.repeat_interleave(torch.tensor(anchors, device=self._angles.device))
-        positive, negative = (torch.where(torch.cat(each))[0] for each in self.fg_bg_sampler(labels))
-        sampled = torch.cat((positive, negative))
-        found, goal = pred_bbox_deltas[positive], torch.cat(regression_targets)[positive]
-        gate = self.gate.of_deltas(found, goal, angles[positive], self.box_coder)
-        box_loss = _smooth_l1(found, goal, gate) / max(1, len(sampled))
-        score_loss = functional.binary_cross_entropy_with_logits(
-            objectness.flatten()[sampled], torch.cat(labels)[sampled]
-        )
-        return score_loss, box_loss
-
-
-class GatedRoIHeads(RoIHeads):
-    """Smooth L1 of the positive proposals, each term times its gate; the normaliser stays the number of samples."""
-
-    def __init__(self, gate: RUGate, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.gate = gate
-
-    def forward(
-        self,
-        features: dict[str, Tensor],
-        proposals: list[Tensor],
-        image_shapes: list[tuple[int, int]],
-        targets: list[Target] | None = None,
-    ) -> Any:
-        if not self.training or targets is None:
-            return super().forward(features, proposals, image_shapes, targets)
-        proposals, _, labels, goals = self.select_training_samples(proposals, targets)
-        scores, offsets = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
-        angles = torch.cat([t["angle"].expand(len(each)) for t, each in zip(targets, labels, strict=True)])
-        label, goal = torch.cat(labels), torch.cat(list(goals))
-        positive = torch.where(label > 0)[0]
-        # the predictor gives one set of offsets for each class: take the true one
-        found = offsets.view(len(label), -1, 4)[positive, label[positive]]
-        gate = self.gate.of_deltas(found, goal[positive], angles[positive], self.box_coder)
-        return [], {
-            "loss_classifier": functional.cross_entropy(scores, label),
-            "loss_box_reg": _smooth_l1(found, goal[positive], gate) / max(1, len(label)),
-        }
-
-
-def _smooth_l1(found: Tensor, goal: Tensor, gate: Tensor) -> Tensor:
-    loss = functional.smooth_l1_loss(found, goal, beta=1 / 9, reduction="none").sum(-1)
-    return (loss * gate).sum()

@@ -45,8 +45,18 @@ def rotate_images(images: Tensor, angles: Tensor, mode: Literal["bilinear", "nea
 
 
 def rotate_batch(batch: Batch, angles: Tensor, rule: LabelRule, generator: torch.Generator | None = None) -> Batch:
-    """The batch turned by `angles` (B,) with labels by `rule`, cut to the canvas; objects hardly left on it are
-    dropped.
+    """The batch turned as `turn_batch` does, without the objects of which hardly anything is left on the canvas."""
+    turned, seen = turn_batch(batch, angles, rule, generator)
+    return _only(turned, seen)
+
+
+def turn_batch(
+    batch: Batch, angles: Tensor, rule: LabelRule, generator: torch.Generator | None = None
+) -> tuple[Batch, Tensor]:
+    """The batch turned by `angles` (B,) with labels by `rule`, cut to the canvas, and which objects (T,) to train on:
+    those of which enough is left.
+
+    All objects are kept: a GPU need not be waited for to know how many there are. Masks go, being upright.
 
     Args:
         batch: upright.
@@ -58,15 +68,17 @@ def rotate_batch(batch: Batch, angles: Tensor, rule: LabelRule, generator: torch
         ValueError: the rule needs masks and the batch has none.
     """
     if not rule.rotates:
-        return _only(batch, (batch.boxes[:, 2:] - batch.boxes[:, :2] >= MIN_SIDE).all(-1))
-    angles = angles.to(batch.images.device)
+        large = (batch.boxes[:, 2:] - batch.boxes[:, :2] >= MIN_SIDE).all(-1)
+        return replace(batch, outlines=None), large
+    angles = angles.to(batch.images.device, non_blocking=True)
     labels, seen = rotated_labels(batch, angles, rule, generator)
-    return replace(_only(batch, seen), boxes=labels[seen], images=rotate_images(batch.images, angles), angles=angles)
+    images = rotate_images(batch.images, angles)
+    return replace(batch, boxes=labels, images=images, angles=angles, outlines=None), seen
 
 
 def flip_batch(batch: Batch, flips: Tensor) -> Batch:
     """The batch with images mirrored left to right where `flips` (B,) is true. A mirror image needs no new labels."""
-    flips = flips.to(batch.images.device)
+    flips = flips.to(batch.images.device, non_blocking=True)
     width = batch.canvas[1]
     mirrored = torch.cat(
         (width - batch.boxes[:, 2:3], batch.boxes[:, 1:2], width - batch.boxes[:, :1], batch.boxes[:, 3:]), 1
@@ -82,11 +94,6 @@ def flip_batch(batch: Batch, flips: Tensor) -> Batch:
         boxes=torch.where(flips[batch.owner][:, None], mirrored, batch.boxes),
         outlines=outlines,
     )
-
-
-def without_crowds(batch: Batch) -> Batch:
-    """The batch as it is trained on; its masks go, so this comes after the rotation."""
-    return _only(batch, ~batch.crowd)
 
 
 def _only(batch: Batch, kept: Tensor) -> Batch:

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.models.detection._utils import BoxCoder
 
-from engine.detection.geometry import iou
+from engine.detection.geometry import Weights, decode_offsets, iou
 
 MATCH_IOU = 0.5  # "the threshold for anchor matching"
 BUCKET_DEGREES = 5
@@ -79,31 +78,37 @@ class RUGate:
         self._counts: Tensor | None = None  # (2, buckets) on the device: counting does not wait for it
 
     @torch.no_grad()
-    def of_boxes(self, predicted: Tensor, labels: Tensor, angles: Tensor) -> Tensor:
-        """1 where the regression counts, else 0: (M,) float for M positives.
+    def of_boxes(self, predicted: Tensor, labels: Tensor, angles: Tensor, positive: Tensor) -> Tensor:
+        """1 where there is a positive and its regression counts, else 0: (B, N) float.
 
         Args:
-            predicted: (M, 4) boxes.
-            labels: (M, 4) rotated labels they are matched with.
-            angles: (M,) radians of their images.
+            predicted: (B, N, 4) boxes of B images.
+            labels: (B, N, 4) rotated labels they are matched with.
+            angles: (B,) radians.
+            positive: (B, N) bool, which are matched at all.
         """
-        if self.delta is None:
-            gate = torch.ones_like(angles)
-        else:
-            gate = (iou(predicted.float(), labels.float()) < ru_threshold(angles, self.delta)).to(angles.dtype)
-        self._count(angles, gate)
-        return gate
+        regressed = positive
+        if self.delta is not None:
+            threshold = ru_threshold(angles, self.delta)[:, None]
+            regressed = positive & (iou(predicted.float(), labels.float()) < threshold)
+        self._count(angles, positive, regressed)
+        return regressed.to(torch.float32)
 
     @torch.no_grad()
-    def of_deltas(self, predicted: Tensor, targets: Tensor, angles: Tensor, coder: BoxCoder) -> Tensor:
-        """As `of_boxes`, from offsets (M, 4) to the same anchors.
+    def of_offsets(
+        self, predicted: Tensor, targets: Tensor, angles: Tensor, positive: Tensor, weights: Weights = (1, 1, 1, 1)
+    ) -> Tensor:
+        """As `of_boxes`, from offsets (B, N, 4) to the same anchors.
 
         IoU does not change when both boxes are moved and stretched along the axes together, so the anchors themselves
         are not needed: both offsets are decoded on the unit box.
         """
-        unit = predicted.new_tensor((0.0, 0.0, 1.0, 1.0), dtype=torch.float32).expand(len(predicted), 4)
-        found, label = (coder.decode_single(offsets.detach().float(), unit) for offsets in (predicted, targets))
-        return self.of_boxes(found, label, angles)
+        if self.delta is None:  # nothing to compare
+            return self.of_boxes(predicted, targets, angles, positive)
+        low = torch.zeros_like(angles)
+        unit = torch.stack((low, low, low + 1, low + 1), -1)[:, None]
+        found, label = (decode_offsets(offsets.detach().float(), unit, weights) for offsets in (predicted, targets))
+        return self.of_boxes(found, label, angles, positive)
 
     def rows(self) -> list[GateRow]:
         """What has been decided since the last `clear`, by bucket of angle. Waits for the device."""
@@ -115,13 +120,14 @@ class RUGate:
         ]
 
     def clear(self) -> None:
-        self._counts = None
+        if self._counts is not None:
+            self._counts.zero_()  # in place: a captured step goes on counting here
 
-    def _count(self, angles: Tensor, gate: Tensor) -> None:
+    def _count(self, angles: Tensor, positive: Tensor, regressed: Tensor) -> None:
         if self._counts is None:
             self._counts = torch.zeros(2, _BUCKETS, dtype=torch.float64, device=angles.device)
         quarter = angles.abs() % (math.pi / 2)
         away = torch.rad2deg(torch.minimum(quarter, math.pi / 2 - quarter))
         bucket = (away / BUCKET_DEGREES).long().clamp(max=_BUCKETS - 1)
-        both = torch.stack((torch.ones_like(gate), gate)).double()
+        both = torch.stack((positive.sum(1), regressed.sum(1))).double()
         self._counts.scatter_add_(1, bucket.expand(2, -1), both)

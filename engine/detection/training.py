@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
 import torch.distributed
@@ -29,122 +29,23 @@ from engine.detection.data.types import Dataset, DatasetError
 from engine.detection.evaluate import AngleResult, evaluate_model
 from engine.detection.loader import Loader
 from engine.detection.models import Detector, ModelConfig, build_model
-from engine.detection.rotation import STD_DEGREES, draw_angles, flip_batch, rotate_batch, without_crowds
-from engine.detection.ru_loss import GateRow
+from engine.detection.rotation import draw_angles, flip_batch, turn_batch
 from engine.detection.rules import LabelRule
 from engine.detection.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
+from engine.detection.step import TrainStep, room_for
+from engine.detection.targets import Targets
+from engine.detection.training_types import (
+    EpochStats,
+    NoHooks,
+    NonFiniteLoss,
+    StepStats,
+    Stopped,
+    TrainConfig,
+    TrainHooks,
+    TrainResult,
+)
 
 CHECKPOINT, BEST, KEPT_BATCH = "last.pt", "best.safetensors", "nonfinite-batch.pt"
-Stopped = Literal["finished", "early", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """The budget and the method. One config for all methods that are to be compared."""
-
-    rule: str = "ellipse"  # how labels of rotated images are made; none does not rotate
-    epochs: int = 30
-    batch_size: int = 16  # images a step and process
-    learning_rate: float = 3e-4  # peak, AdamW
-    weight_decay: float = 0.05
-    warmup_steps: int = 200
-    clip_norm: float = 10.0  # of the gradient
-    ema_decay: float = 0.999
-    angle_std: float = STD_DEGREES  # degrees
-    flip: bool = True  # mirror half of the images
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 on a GPU that has it
-    patience: int = 0  # stop after this many epochs without a better validation AP; 0 never does
-    val_angles: tuple[float, ...] = (0.0,)  # degrees; the AP that counts is the mean over them
-    val_max_detections: int = 100
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        LabelRule.parse(self.rule)
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "clip_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("warmup_steps", "patience", "weight_decay"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
-        if not 0 <= self.angle_std <= 180:
-            raise ValueError(f"angle_std must lie in [0, 180] degrees, got {self.angle_std}")
-        if not self.val_angles:
-            raise ValueError("val_angles needs at least one angle")
-
-
-@dataclass(frozen=True, slots=True)
-class StepStats:
-    """What one step did."""
-
-    step: int  # from 1
-    steps: int  # planned in all
-    epoch: int  # from 1
-    losses: dict[str, float]
-    loss: float  # their sum
-    gradient_norm: float  # before clipping
-    learning_rate: float
-    images_per_second: float  # of this process, over the epoch so far
-
-
-@dataclass(frozen=True, slots=True)
-class EpochStats:
-    """What one epoch came to, on the validation set with the averaged weights."""
-
-    epoch: int  # from 1
-    epochs: int
-    loss: float  # mean over the steps
-    ap: float  # mean over the angles
-    best: bool
-    angles: tuple[AngleResult, ...]
-    gates: dict[str, list[GateRow]]  # positives and regressed ones by angle, for each regression loss; this process's
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """How training ended. `best` holds the averaged weights of the best epoch, None if no epoch was finished."""
-
-    stopped: Stopped
-    epochs: int
-    best_ap: float
-    best: Path | None
-
-
-class TrainHooks(Protocol):
-    """What a job runner hears and says. Called on the first process only, `cancelled` on each."""
-
-    def step(self, stats: StepStats) -> None: ...
-
-    def epoch(self, stats: EpochStats) -> None: ...
-
-    def cancelled(self) -> bool: ...
-
-
-class NoHooks:
-    """Nobody listens."""
-
-    def step(self, stats: StepStats) -> None: ...
-
-    def epoch(self, stats: EpochStats) -> None: ...
-
-    def cancelled(self) -> bool:
-        return False
-
-
-class NonFiniteLoss(RuntimeError):
-    """A loss that is not a number. Its batch is kept in `path`, and the last checkpoint is still good."""
-
-    def __init__(self, step: int, names: tuple[str, ...], losses: dict[str, float], path: Path) -> None:
-        bad = ", ".join(f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value))
-        super().__init__(
-            f"step {step}: {bad or 'the gradient is not finite'}. Images: {', '.join(names)}. The batch is kept in "
-            f"{path.name}. Try a lower learning rate or precision fp32."
-        )
-        self.step, self.names, self.path = step, names, path
 
 
 def train(
@@ -156,8 +57,11 @@ def train(
     folder: Path,
     device: torch.device | str = "cpu",
     hooks: TrainHooks | None = None,
+    loaders: tuple[Loader, Loader] | None = None,
 ) -> TrainResult:
     """Train, or go on where the checkpoint in `folder` ends.
+
+    loaders: of the two sets at the model's size, so that several trainings share decoded images; made here if None.
 
     Raises:
         DatasetError: no images, or the rule is `perfect` and objects without masks.
@@ -170,7 +74,8 @@ def train(
         raise DatasetError("the rule 'perfect' needs a mask for every object, and this data set lacks some")
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=_cuda_index(device)):
-        return _Run(model_config, config, train_set, val_set, folder, torch.device(device), hooks or NoHooks()).run()
+        place = torch.device(device)
+        return _Run(model_config, config, train_set, val_set, folder, place, hooks or NoHooks(), loaders).run()
 
 
 @dataclass(slots=True)
@@ -195,18 +100,26 @@ class _Run:
         folder: Path,
         device: torch.device,
         hooks: TrainHooks,
+        loaders: tuple[Loader, Loader] | None,
     ) -> None:
         self._config, self._folder, self._device, self._hooks = config, folder, device, hooks
         self._rule = LabelRule.parse(config.rule)
         self._rank, self._world = _process()
         self._images, self._size, self._val_set = len(train_set), model_config.image_size, val_set
         pin = device.type == "cuda"
-        self._loader = Loader(train_set, self._size, pin=pin)
-        self._val_loader = Loader(val_set, self._size, pin=pin)
-        self._model = build_model(model_config, config.seed).to(device)
-        self._ema = MovingAverage(self._model, build_model(model_config, config.seed).to(device), config.ema_decay)
-        self._forward = _spread(self._model, self._world)
-        self._optimiser = _optimiser(self._model, config)
+        self._loader, self._val_loader = loaders or (
+            Loader(train_set, self._size, pin=pin, outlines=self._rule.needs_masks),
+            Loader(val_set, self._size, pin=pin),
+        )
+        self._model, copy = (
+            build_model(model_config, config.seed).to(device).to(memory_format=_layout(device)) for _ in range(2)
+        )
+        self._ema = MovingAverage(self._model, copy, config.ema_decay)
+        on_gpu = device.type == "cuda"
+        self._step = TrainStep(
+            _spread(self._model, self._world), device, bf16=self._bf16, capture=on_gpu and self._world == 1
+        )
+        self._optimiser = _optimiser(self._model, config, fused=on_gpu)
         self._identity = {
             "model": _plain(dataclasses.asdict(model_config)),
             "train": _plain(dataclasses.asdict(config)),
@@ -256,31 +169,31 @@ class _Run:
     def _take_step(self, step: int, batch: Batch) -> _Taken:
         config = self._config
         torch.manual_seed(step_seed(config.seed, step, self._rank))  # of the detectors' own sampling
-        batch = self._augment(batch, step)
+        batch, targets = self._augment(batch, step)
+        images = batch.images.contiguous(memory_format=_layout(self._device))
         rate = learning_rate(step, self._steps, min(config.warmup_steps, self._steps // 2 or 1), config.learning_rate)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            losses: dict[str, Tensor] = self._forward(batch.images, batch.targets())
-        total = torch.stack(list(losses.values())).sum()
-        self._optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        losses = self._step(images, targets)
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), config.clip_norm)
         self._optimiser.step()
         self._ema.update(self._model, step)
-        values = torch.stack([*(loss.detach() for loss in losses.values()), norm])
+        values = torch.stack([*losses.values(), norm])
         return _Taken(step, self._epoch, batch, list(losses), values, rate)
 
-    def _augment(self, batch: Batch, step: int) -> Batch:
+    def _augment(self, batch: Batch, step: int) -> tuple[Batch, Targets]:
+        """The batch as the model sees it and what it is trained on, without waiting for the device."""
         seed = step_seed(self._config.seed, step, self._rank)
         host = torch.Generator().manual_seed(seed)
         angles = draw_angles(len(batch), host, self._config.angle_std)
         flips = torch.rand(len(batch), generator=host) < 0.5
+        room = room_for(batch.most_objects())
         batch = batch.to(self._device)
         if self._config.flip:
             batch = flip_batch(batch, flips)
         shapes = torch.Generator(self._device).manual_seed(seed) if self._rule.kind == "random" else None
-        return without_crowds(rotate_batch(batch, angles, self._rule, shapes))
+        batch, seen = turn_batch(batch, angles, self._rule, shapes)
+        return batch, batch.targets(seen, room)
 
     def _read(self, taken: _Taken, images_per_second: float) -> float:
         *losses, norm = taken.values.tolist()
@@ -327,6 +240,7 @@ class _Run:
                         device=self._device,
                         max_detections=self._config.val_max_detections,
                         loader=self._val_loader,
+                        on_batch=self._show_life,
                     )
                 )
             ap = sum(each.result.overall.ap or 0.0 for each in results) / len(results)
@@ -338,6 +252,10 @@ class _Run:
             gates = self._model.gate_rows()
             self._hooks.epoch(EpochStats(self._epoch, self._config.epochs, loss, ap, best, results, gates))
             self._save(best)
+
+    def _show_life(self, *_: object) -> None:
+        """Between two batches of validation, which reports nothing else. A cancel waits for the epoch's end."""
+        self._hooks.cancelled()
 
     def _save(self, best: bool) -> None:
         if best:
@@ -407,14 +325,19 @@ def _spread(model: Detector, world: int) -> nn.Module:
     return DistributedDataParallel(model, broadcast_buffers=False) if world > 1 else model
 
 
-def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def _layout(device: torch.device) -> torch.memory_format:
+    """Tensor cores want the channels of a pixel side by side."""
+    return torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
+
+def _optimiser(model: nn.Module, config: TrainConfig, *, fused: bool) -> torch.optim.Optimizer:
     """AdamW; biases and norms, which are vectors, are not decayed."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: Iterable[dict[str, Any]] = (
         {"params": [each for each in trained if each.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
     )
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
 
 
 def _plain(value: Any) -> Any:

@@ -25,10 +25,11 @@ FAINT = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Rays and warps of a program."""
+    """Rays and warps of a program. The defaults are the fastest of those that benchmarks.scene_kernels --tune tries on
+    a Hopper GPU."""
 
     rays: int = 32
-    warps: int = 4
+    warps: int = 1
 
 
 def march(

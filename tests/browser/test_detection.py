@@ -15,7 +15,7 @@ from jobs.models import Experiment, Status
 from tests.browser.conftest import OpenContext, violations
 from tests.browser.test_live_page import check
 from tests.stack import Stack
-from tests.webapp.detection import jpeg, make_detection
+from tests.webapp.detection import jpeg, make_detection, make_tried
 from tests.webapp.test_live_page import share
 from webapp.accounts.models import Team, User
 
@@ -87,12 +87,17 @@ def test_from_the_form_to_boxes(stack: Stack, team: Team, bob: User, new_context
     expect(page.locator("[data-turned]")).to_have_text("10°")
     expect(page.locator("#tried image").first).to_have_attribute("href", re.compile("@10.jpg"), timeout=60_000)
     expect(page).to_have_url(re.compile("angle=10"))
+    page.reload()
+    expect(page.locator("#tried svg.boxes")).to_have_count(2)
+    page.get_by_role("button", name="As a table").click()
+    expect(page.locator("#tried table caption")).to_contain_text("turned by 10 degrees")
     assert violations(page) == []
 
 
 def detection_pages(team: Team, bob: User) -> tuple[Experiment, list[str]]:
     """A finished experiment, and addresses of detection pages in all their states."""
     done = make_detection(team, bob)
+    make_tried(done)
     running = make_detection(team, bob, status=Status.RUNNING, scored=False)
     queued = make_detection(team, bob, status=Status.QUEUED, scored=False, epochs=0)
     failed = make_detection(team, bob, status=Status.FAILED, reason="the loss is not a number", scored=False, epochs=1)
@@ -151,6 +156,24 @@ def test_the_view_is_in_the_address(team: Team, bob: User, new_context: OpenCont
     expect(page).to_have_url(re.compile("score=0.40"))
     page.go_back()
     expect(page.locator("#gallery a.tile")).to_have_count(24)
+    assert violations(page) == []
+
+
+def test_a_tried_picture_turns_with_the_slider(team: Team, bob: User, new_context: OpenContext) -> None:
+    experiment = make_detection(team, bob)
+    make_tried(experiment)
+    page = new_context(bob).new_page()
+    page.goto(f"/experiments/{experiment.code}/try/?angle=10")
+    expect(page.locator("[data-turned]")).to_have_text("10°")
+    expect(page.locator("#tried svg.boxes")).to_have_count(5)
+    expect(page.locator("#tried svg.boxes g[visibility=visible]")).to_have_count(5)
+    page.locator("[data-score-slider]").fill("0.2")
+    expect(page.locator("#tried svg.boxes g[visibility=visible]")).to_have_count(10)
+    page.locator("[data-turn]").press("ArrowLeft")
+    expect(page.locator("#tried image").first).to_have_attribute("href", re.compile("@0.jpg"))
+    expect(page.locator("#tried svg.boxes g[visibility=visible]")).to_have_count(10)  # the score stays
+    page.get_by_role("button", name="As a table").click()
+    expect(page.locator("#tried tbody tr:visible")).to_have_count(10)
     assert violations(page) == []
 
 

@@ -4,14 +4,26 @@ with the angle, pictures with boxes. The numbers are made up to be told apart.""
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image, ImageDraw
 
 from jobs.kinds.detection import store
-from jobs.kinds.detection.models import AngleScore, Epoch, LabelQuality, Picture, Prediction, Prepared, Run
+from jobs.kinds.detection.models import (
+    AngleScore,
+    Epoch,
+    LabelQuality,
+    Picture,
+    Prediction,
+    Prepared,
+    Run,
+    TriedDetections,
+    TriedImage,
+    TriedPicture,
+)
 from jobs.kinds.detection.spec import DetectionSpec
-from jobs.models import Experiment, Status
+from jobs.models import Experiment, Shard, ShardStatus, Status
 from webapp.accounts.models import Team, User
 
 CLASSES = ["ellipse", "rectangle", "corner"]
@@ -138,6 +150,29 @@ def _predict(run: Run, angle: float, image: int, quality: float) -> None:
         badness=round(2 - quality + 0.1 * image, 4), chosen="worst" if image else "random", picture=picture,
         values=values, seq=4,
     )  # fmt: skip
+
+
+def make_tried(experiment: Experiment, angles: Sequence[float] = (0.0, 10.0)) -> TriedImage:
+    """A picture that somebody uploaded, with what every run found in it."""
+    count = TriedImage.objects.filter(experiment=experiment).count()
+    tried = TriedImage.objects.create(
+        experiment=experiment,
+        index=count,
+        name="mine.jpg",
+        file="tried/mine.jpg",
+        angles=list(angles),
+        size=SIZE,
+        seq=9,
+    )
+    Shard.objects.create(
+        experiment=experiment, stage="try", stage_index=4, index=count, queue="cpu", status=ShardStatus.DONE, aside=True
+    )
+    for angle in angles:
+        TriedPicture.objects.create(tried=tried, angle=angle, jpeg=jpeg(angle=angle))
+        for run in Run.objects.filter(experiment=experiment):
+            found = [[0, 0.9, 14, 16, 44, 41], [1, 0.3, 54, 52, 80, 78]]
+            TriedDetections.objects.create(tried=tried, run=run, angle=angle, found=found)
+    return tried
 
 
 def jpeg(image: int = 0, angle: float = 0.0) -> bytes:

@@ -145,7 +145,10 @@ def list_problems(
 
 
 def _problem(row: SampledProblem) -> dict[str, Any]:
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "first_correct")
+    names = (
+        "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "extra_n", "extra_c", "drawn", "tokens",
+        "first_correct",
+    )  # fmt: skip
     return {name: getattr(row, name) for name in names}
 
 

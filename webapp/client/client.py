@@ -22,6 +22,7 @@ from webapp.client.types import (
     Curve,
     DataSet,
     Experiment,
+    ExtraDraw,
     File,
     Kind,
     LabelQuality,
@@ -171,6 +172,16 @@ class Client:
 
     def draw_more(self, code: str, samples: int) -> Experiment:
         return self._act(code, "more", {"samples": samples})
+
+    def preview_extra_draw(self, code: str, spend: float, unit: str = "samples") -> ExtraDraw:
+        """What drawing more where it helps would do. ``unit``: samples, dollars or gpu-hours."""
+        return ExtraDraw.model_validate(self._read(f"experiments/{code}/extra-draw", spend=spend, unit=unit))
+
+    def draw_where_it_helps(
+        self, code: str, spend: float, unit: str = "samples", *, number: int | None = None
+    ) -> Experiment:
+        """``number``: the preview's; with it the same request sent twice draws once."""
+        return self._act(code, "extra-draw", {"spend": spend, "unit": unit, "number": number})
 
     def regrade(self, code: str, verifier: str) -> Experiment:
         return self._act(code, "regrade", {"verifier": verifier})

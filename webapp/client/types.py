@@ -84,6 +84,22 @@ class Curve(Answer):
         return self.coverage[self.k.index(k)] if k in self.k else None
 
 
+class ExtraDraw(Answer):
+    """What drawing more where it helps would do; model-based."""
+
+    number: int
+    samples: int
+    problems: int
+    unsolved: int
+    newly_solved: float
+    lo: float
+    hi: float
+    evenly: float
+    tokens: float | None
+    worker_seconds: float | None
+    dollars: float | None
+
+
 class Sample(Answer):
     problem: int
     problem_uid: str
@@ -111,6 +127,8 @@ class Problem(Answer):
     c: int
     errors: int
     timeouts: int
+    extra_n: int
+    extra_c: int
     drawn: int
     tokens: int
 

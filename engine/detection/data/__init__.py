@@ -6,6 +6,7 @@ train_set, val_set = loaded.train_val(val_share=0.2, seed=0)
 """
 
 from engine.detection.data.archive import ArchiveError, Limits
+from engine.detection.data.doom import render_doom
 from engine.detection.data.load import Format, Loaded, load_dataset, split
 from engine.detection.data.shapes import render_shapes
 from engine.detection.data.types import Dataset, DatasetError, Instance, Problem, ProblemKind, Record, Report
@@ -23,6 +24,7 @@ __all__ = [
     "Record",
     "Report",
     "load_dataset",
+    "render_doom",
     "render_shapes",
     "split",
 ]

@@ -46,9 +46,19 @@ class Mask:
     def outline(self, width: int, height: int) -> npt.NDArray[np.float32]:
         """Points (P, 2) along the outline, at most a pixel apart; see `geometry.Outlines`."""
         if not self.polygons:
-            return outline_points(self.array(height, width))
+            return self._outline_of_runs(height)
         corners = [np.asarray(polygon, np.float64).reshape(-1, 2).clip(0, (width, height)) for polygon in self.polygons]
         return np.concatenate([_along(each) for each in corners]).astype(np.float32)
+
+    def _outline_of_runs(self, height: int) -> npt.NDArray[np.float32]:
+        """Of the columns that the mask touches only: objects are small and many."""
+        ends = np.cumsum(self.runs)
+        if len(ends) < 2:
+            return np.zeros((0, 2), np.float32)
+        first, after = int(ends[0]) // height, -(-int(ends[len(ends) // 2 * 2 - 1]) // height)
+        bounds = np.clip(np.concatenate(([0], ends)) - first * height, 0, (after - first) * height)
+        flat = np.repeat(np.arange(len(self.runs)) % 2 == 1, np.diff(bounds))
+        return outline_points(flat.reshape(-1, height).T) + np.array((first, 0), np.float32)
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float] | None:
         """(x1, y1, x2, y2), or None for an empty mask."""

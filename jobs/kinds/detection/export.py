@@ -13,6 +13,7 @@ from engine.detection.export import ExportError
 from engine.detection.loader import load_sample
 from jobs.kinds.detection.data import beating, detection_folder, open_data
 from jobs.kinds.detection.evaluate import load_model
+from jobs.kinds.detection.train import cpu
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -26,6 +27,7 @@ def export_files(job: dict[str, Any], context: Context) -> None:
     folder = detection_folder(context.data_dir) / job["experiment"] / "files"
     folder.mkdir(parents=True, exist_ok=True)
     data = open_data(job["data"], context.data_dir, context)
+    cpu()
     done = 0
     for each in job["models"]:
         if context.cancelled:

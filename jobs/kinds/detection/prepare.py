@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from engine.detection import LabelRule, dataset_quality
+from engine.detection import LabelRule
 from engine.detection.data import Dataset, DatasetError, Record
 from engine.detection.data.images import read_image
 from jobs.kinds.detection.data import Data, beating, open_data
@@ -108,6 +108,8 @@ def _label_quality(job: dict[str, Any], data: Data, context: Context) -> None:
     measured = [rule for rule in rules if rule.rotates and not rule.needs_masks]
     if not measured:
         return
+    from engine.detection.quality import dataset_quality  # brings torch
+
     with beating(context):
         rows = [row for row in dataset_quality(data.train, measured, job["angles"]) if row.label is None]
     if not rows:

@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from jobs.kinds.detection.train import RunHooks
 
 _POLL_SECONDS = 0.5
+_ALIVE_SECONDS = 0.5
+_PATIENCE = timedelta(hours=2)  # of the other processes while the first one validates
 _PR_SET_PDEATHSIG = 1
 
 
@@ -66,8 +70,6 @@ def train_in_processes(
 
 def _follow(started: list[Any], messages: Any, stop: Any, hooks: RunHooks) -> TrainResult:
     while True:
-        if hooks.cancelled():
-            stop.set()
         try:
             kind, value = messages.get(timeout=_POLL_SECONDS)
         except Empty:
@@ -75,7 +77,11 @@ def _follow(started: list[Any], messages: Any, stop: Any, hooks: RunHooks) -> Tr
             if dead is not None:
                 raise RuntimeError(f"process {dead + 1} of {len(started)} that train together died") from None
             continue
+        if hooks.cancelled():  # only after a sign of life: what hangs must not look alive
+            stop.set()
         match kind:
+            case "alive":
+                pass
             case "step":
                 hooks.step(value)
             case "epoch":
@@ -103,6 +109,7 @@ class _Speaker:
 
     def __init__(self, messages: Any, stop: Any) -> None:
         self._messages, self._stop = messages, stop
+        self._said_alive = 0.0
 
     def step(self, stats: StepStats) -> None:
         self._messages.put(("step", stats))
@@ -112,6 +119,9 @@ class _Speaker:
         self._messages.put(("epoch", stats))
 
     def cancelled(self) -> bool:
+        if time.monotonic() - self._said_alive > _ALIVE_SECONDS:
+            self._said_alive = time.monotonic()
+            self._messages.put(("alive", None))
         return bool(self._stop.is_set())
 
 
@@ -128,7 +138,11 @@ def _rank(
         else:
             torch.set_num_threads(1)
         torch.distributed.init_process_group(
-            "nccl" if is_gpu else "gloo", init_method=f"file://{meeting}", rank=rank, world_size=processes
+            "nccl" if is_gpu else "gloo",
+            init_method=f"file://{meeting}",
+            rank=rank,
+            world_size=processes,
+            timeout=_PATIENCE,
         )
         result = train(
             ModelConfig(**model),

@@ -22,7 +22,7 @@ from engine.detection.data import Dataset, DatasetError
 from engine.detection.training import BEST, CHECKPOINT
 from jobs.kinds.detection.data import open_data
 from jobs.kinds.detection.errors import Hopeless
-from jobs.kinds.detection.memory import peak_memory
+from jobs.kinds.detection.memory import forget_memory, peak_memory
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -35,6 +35,7 @@ _STEPS_KEPT = 20  # of an epoch's losses
 
 def train_run(job: dict[str, Any], context: Context) -> None:
     """Train a shard's run to the end of its budget, or go on where it was killed."""
+    forget_memory()
     data = open_data(job["data"], context.data_dir, context)
     folder = Path(job["folder"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,9 +82,12 @@ def _train(
 
 
 def device_here() -> str:
-    """The first GPU, else the CPU with half of its cores: more threads than free cores stand in each other's way."""
-    if torch.cuda.is_available():
-        return "cuda"
+    """The first GPU, else the CPU. Half of its cores: more threads than free cores stand in each other's way."""
+    return "cuda" if torch.cuda.is_available() else cpu()
+
+
+def cpu() -> str:
+    """The CPU even where there is a GPU: that is for the GPU worker, whose engine may fill its memory."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     return "cpu"
 

@@ -11,7 +11,7 @@ from engine.detection.data.images import ImageError, read_image
 from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.evaluate import load_model
 from jobs.kinds.detection.prepare import jpeg_text
-from jobs.kinds.detection.train import device_here
+from jobs.kinds.detection.train import cpu
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -29,7 +29,7 @@ def try_image(job: dict[str, Any], context: Context) -> None:
     except ImageError as error:
         raise Hopeless(f"The picture cannot be read: {error}.") from None
     pictured = set(job["pictured"])
-    device = device_here()
+    device = cpu()
     for run, missing in groupby(job["missing"], key=lambda pair: pair[0]):
         model = load_model(ModelConfig(**job["models"][str(run)]["model"]), Path(job["models"][str(run)]["weights"]))
         model = model.to(device)

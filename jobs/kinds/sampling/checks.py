@@ -15,6 +15,7 @@ from engine.verification import VERIFIERS, fits
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.models import Problem as ProblemRow
 from jobs.kinds.sampling.models import ProblemSet, SampleText
+from jobs.kinds.sampling.plan import samples_planned
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.models import Experiment
@@ -64,6 +65,7 @@ def load_problems(spec: SamplingSpec, team: Any) -> list[Problem]:
     problems = problems[: spec.limit]
     check_verifier(problems, spec.verifier)
     check_total(len(problems), spec.samples)
+    check_extra(len(problems), spec)
     return problems
 
 
@@ -113,6 +115,17 @@ def _check_reward_model(spec: SamplingSpec) -> None:
         raise SpecError("scorer", str(error)) from None
     if source.endswith(".gguf"):
         raise SpecError("scorer", "A reward model is a folder with config.json and safetensors, no .gguf file.")
+
+
+def check_extra(problems: int, spec: SamplingSpec) -> None:
+    """Raise SpecError when an extra draw names problems that are not there or makes the experiment too large."""
+    if spec.extra and spec.stop_when_solved:
+        raise SpecError("extra", "Problems stop when they are solved here: drawing more goes to the others anyway.")
+    targets = [draw.targets for draw in spec.extra]
+    if any(problem >= problems for each in targets for problem in each):
+        raise SpecError("extra", f"An extra draw names a problem beyond the last one, {problems - 1}.")
+    if targets and sum(samples_planned(problems, spec.samples, targets)) > MAX_TOTAL_SAMPLES:
+        raise SpecError("extra", f"That is more than the {MAX_TOTAL_SAMPLES:,} samples an experiment may hold.")
 
 
 def check_import(experiment: Experiment, spec: SamplingSpec) -> None:

@@ -38,11 +38,15 @@ _COLUMNS = (
     "answer",
     "canonical",
     "reason",
+    "level",
     "text",
 )
 _ELSEWHERE = {"problem": "problem__index", "problem_id": "problem__uid", "score": "reward", "text": "body__text"}
 _FIELDS = [_ELSEWHERE.get(name, name) for name in _COLUMNS]
-_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct")
+_PROBLEM_COLUMNS = (
+    "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct", "extra_n",
+    "extra_c",
+)  # fmt: skip
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ def _write_parquet(path: Path, experiment: Experiment, each_batch: Callable[[], 
     import pyarrow.parquet as pq
 
     integers, text = pa.int64(), pa.string()
-    types = [integers, text, integers, integers, integers, *[pa.float64()] * 3, *[text] * 6]
+    types = [integers, text, integers, integers, integers, *[pa.float64()] * 3, *[text] * 7]
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in _batches(experiment):
@@ -110,9 +114,12 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    n, c, first = (
-        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "first_correct")
+    n, c, extra_n, extra_c, first = (
+        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]
+        for name in ("n", "c", "extra_n", "extra_c", "first_correct")
     )
+    # Extra draws looked at c: with them the estimate would be biased.
+    n, c = ([all - extra for all, extra in zip(*pair, strict=True)] for pair in ((n, extra_n), (c, extra_c)))
     settled = job["settled"]
     reach = min(n, default=0) if settled is None else settled
     curve = measured_curve(n, c, tries_of(first), settled, np.arange(1, reach + 1) if n else [])

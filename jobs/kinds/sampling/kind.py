@@ -12,11 +12,11 @@ from django.db import transaction
 from engine.endpoint import is_hosted
 from jobs.kinds.base import Kind, Row, SpecError, StagePlan
 from jobs.kinds.sampling import importing, live, store
-from jobs.kinds.sampling.checks import check_import, check_scorer, check_total, load_problems
+from jobs.kinds.sampling.checks import check_extra, check_import, check_scorer, check_total, load_problems
 from jobs.kinds.sampling.export import export_folder
 from jobs.kinds.sampling.jobs import make_job
 from jobs.kinds.sampling.models import Problem
-from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, SCORE, Block, import_stages, stages
+from jobs.kinds.sampling.plan import GENERATE, GRADE, IMPORT, SCORE, import_stages, stages, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.stopping import note_first_correct, solved, stops_when_solved
 from jobs.models import Experiment, Shard, next_seq
@@ -45,17 +45,22 @@ class SamplingKind(Kind):
             graded_here = "verifier" in spec.model_fields_set
             return import_stages(problems, spec.samples, graded_here=graded_here, scorer=spec.scorer_name)
         check_total(problems, spec.samples)
+        check_extra(problems, spec)
         payloads = Shard.objects.filter(experiment=experiment, stage=GENERATE).order_by("index")
-        existing = [Block.from_payload(payload) for payload in payloads.values_list("payload", flat=True)]
+        existing = [work_of(payload) for payload in payloads.values_list("payload", flat=True)]
         queue = "cpu" if is_hosted(spec.model) else "gpu"
         return stages(
             problems,
             spec.samples,
+            [draw.targets for draw in spec.extra],
             existing,
             generate_queue=queue,
             growing=spec.stop_when_solved,
             scorer=spec.scorer_name,
         )
+
+    def spec_changed(self, experiment: Experiment, spec: SamplingSpec) -> None:
+        store.recount_extra(experiment, spec.samples)
 
     def prepare(self, shard: Shard) -> dict[str, Any]:
         return make_job(shard)

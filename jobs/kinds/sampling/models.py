@@ -52,6 +52,10 @@ class Problem(models.Model):
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
     timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
+    # Of n and c, the samples beyond the Spec's ``samples``: extra draws, put where they help by looking at the results.
+    # Without them a problem's n does not depend on its c, and estimates of coverage are unbiased.
+    extra_n = models.PositiveIntegerField(default=0)
+    extra_c = models.PositiveIntegerField(default=0)
     # Lowest index of a correct sample, kept where drawing stops at it (stop_when_solved). It only ever goes down.
     first_correct = models.PositiveIntegerField(null=True, blank=True)
     drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not

@@ -22,9 +22,9 @@ def fitted(architecture: Architecture, folder: Path) -> tuple[Detector, torch.Te
     )
     model = build_model(config)
     batch = next(iter(Loader(dataset, 64).batches([range(2)]))).to("cpu")
-    optimiser = torch.optim.AdamW(model.parameters(), 3e-3)
+    optimiser = torch.optim.AdamW(model.parameters(), 1e-3)
     torch.manual_seed(0)
-    for _ in range(25):
+    for _ in range(35):
         optimiser.zero_grad()
         sum(model(batch.images, batch.targets()).values()).backward()
         optimiser.step()

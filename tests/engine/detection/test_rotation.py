@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.detection.geometry import iou
 from engine.detection.labels import rotate_boxes
-from engine.detection.rotation import draw_angles, flip_batch, rotate_batch, rotate_images, without_crowds
+from engine.detection.rotation import draw_angles, flip_batch, rotate_batch, rotate_images
 from engine.detection.rules import LabelRule
 from tests.engine.detection.scenes import batch_of, blocks
 
@@ -69,8 +69,7 @@ def test_what_leaves_the_canvas_is_not_labelled(text: str) -> None:
 def test_an_image_without_objects() -> None:
     batch = batch_of([[], blocks()])
     targets = rotate_batch(batch, draw_angles(2), LabelRule("perfect")).targets()
-    assert [len(each["boxes"]) for each in targets] == [0, 2]
-    assert targets[0]["boxes"].shape == (0, 4)
+    assert targets.valid.tolist() == [[False, False], [True, True]]
 
 
 def test_perfect_labels_fall_back_where_a_mask_is_missing() -> None:
@@ -102,5 +101,6 @@ def test_mirroring_moves_boxes_and_masks_with_the_pixels() -> None:
 
 def test_crowds_are_not_trained_on() -> None:
     batch = replace(batch_of([blocks(), blocks()]), crowd=torch.tensor([True, False, False, True]))
-    assert without_crowds(batch).labels.tolist() == [2, 1]
-    assert without_crowds(batch).owner.tolist() == [0, 1]
+    assert batch.targets().valid.tolist() == [[False, True], [True, False]]
+    seen = torch.tensor([True, True, False, True])
+    assert batch.targets(seen).valid.tolist() == [[False, True], [False, False]]

@@ -150,8 +150,9 @@ def test_a_loss_that_is_no_number_names_its_batch_and_keeps_it(
     before = (tmp_path / "run" / "last.pt").read_bytes()
     from engine.detection import models
 
-    real = models.GatedRetinaNetRegressionHead.compute_loss
-    monkeypatch.setattr(models.GatedRetinaNetRegressionHead, "compute_loss", lambda *a: real(*a) * math.nan)
+    real = models.retinanet_losses
+    broken = {"bbox_regression": math.nan}
+    monkeypatch.setattr(models, "retinanet_losses", lambda *a: {k: v * broken.get(k, 1) for k, v in real(*a).items()})
     with pytest.raises(NonFiniteLoss, match=r"step 1: .*bbox_regression = nan") as caught:
         train(MODEL, CONFIG, *sets, folder=tmp_path / "other")
     assert all(name in str(caught.value) for name in caught.value.names) and len(caught.value.names) == 4

@@ -14,8 +14,8 @@ from jobs.kinds.detection.models import Prediction
 VIEW = 200.0  # units of the longer side: texts and strokes are sized for it
 CLOSE, MATCHED = 0.75, 0.5  # IoU
 MOST_TAGS = 12  # found objects with their names beside them; more would cover the image
-LINE = 10.0  # units: height of a tag
-LETTER = 5.6  # units: a little more than a letter's width
+LINE = 9.0  # units: height of a tag
+LETTER = 3.7  # units: a letter of 7 units on average, with some room
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Drawn:
 
     @property
     def text_y(self) -> float:
-        return round(self.tag_y + LINE - 2.4, 2)
+        return round(self.tag_y + LINE - 2.2, 2)
 
     @property
     def tag_x(self) -> float:

@@ -24,7 +24,8 @@ from webapp.experiments.sampling.answers import (
 from webapp.experiments.sampling.costs import costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
 from webapp.experiments.sampling.curves import cached
-from webapp.experiments.sampling.measured import Measured, measure
+from webapp.experiments.sampling.measured import measure, time_title
+from webapp.prices.table import prices_of
 
 Json = dict[str, Any]
 FAR = 10  # times the samples there are: how far forecasts are drawn
@@ -42,9 +43,11 @@ STOPS = "Problems stop when they are solved, so their samples are no fair draw t
 def forecast_data(experiment: Experiment) -> Json:
     """Fitted laws, their forecast, its backtest and what more samples would bring. Reads counters only.
 
-    {"graded", "reach", "problems", "measured", "forecast", "law", "backtest", "gains"}; what cannot be said is None.
+    {"graded", "extra" (samples of extra draws), "reach", "problems", "measured", "forecast", "law", "backtest",
+    "gains"}; what cannot be said is None.
     """
-    return cached("forecast", experiment, lambda: _forecast(experiment))
+    data = cached("forecast", experiment, lambda: _forecast(experiment))
+    return data | {"gains": data["gains"] and _priced(data["gains"], experiment)}
 
 
 def _forecast(experiment: Experiment) -> Json:
@@ -54,34 +57,46 @@ def _forecast(experiment: Experiment) -> Json:
     every = load_counters([experiment])
     counters = every[experiment.pk]
     kept = counters.only([uid for uid, n in zip(counters.uid, counters.n, strict=True) if n])
-    data: Json = {"graded": int(counters.n.sum()), "reach": kept.reach, "problems": len(kept.uid)}
+    extra = int(kept.all_n.sum() - kept.n.sum())
+    data: Json = {"graded": int(counters.all_n.sum()), "reach": kept.reach, "problems": len(kept.uid), "extra": extra}
     if not kept.reach:
         return data | nothing
     n, c = kept.n, kept.c
-    ks = log_spaced(FAR * kept.reach, POINTS)
-    found, law = forecast(n, c, ks), fit_power_law(n, c)
+    ks = log_spaced(max(FAR * kept.reach, int(kept.all_n.max())), POINTS)
+    # Of all samples: the beta-binomial law is right whatever decided who got how many. Everything else is not.
+    found, law = forecast(kept.all_n, kept.all_c, ks), fit_power_law(n, c)
     return data | {
         "measured": as_json(coverage_curve(n, c)),
         "forecast": as_json(found.curve) | {"fit": as_json(found.law)} if found else None,
         "law": as_json(law) | {"k": ks.tolist(), "coverage": as_json(law.coverage(ks))} if law else None,
         "backtest": as_json(backtest(n, c)),
-        "gains": _gains(kept, measure([experiment], every)[experiment.pk]),
+        "gains": _gains(kept),
     }
 
 
-def _gains(counters: Counters, measured: Measured) -> Json | None:
+def _gains(counters: Counters) -> Json | None:
     """Newly solved problems for so many further samples on every problem, as "Draw more" draws them."""
     more = np.array([times * counters.reach for times in MORE])
-    lines = costs_of(measured).lines
-    seconds, dollars = (lines[axis].per_sample if axis in lines else None for axis in ("gpu", "dollars_each"))
-    gains = expected_gains(
-        counters.n, counters.c, more, on="all", dollars_per_sample=dollars, gpu_seconds_per_sample=seconds
-    )
+    gains = expected_gains(counters.all_n, counters.all_c, more, on="all")
     if gains is None:
         return None
-    unsolved = int((counters.c == 0).sum())
     found: Json = as_json(gains)
-    return found | {"unsolved": unsolved, "seconds_per_sample": seconds, "dollars_per_sample": dollars}
+    return found | {"unsolved": len(counters.uid) - counters.solved}
+
+
+def _priced(gains: Json, experiment: Experiment) -> Json:
+    """With what was measured and the prices of today, which change without the experiment."""
+    measured = measure([experiment], load_counters([experiment]))[experiment.pk]
+    lines = costs_of(measured, prices_of(experiment.team)).lines
+    seconds, dollars = (lines[axis].per_sample if axis in lines else None for axis in ("gpu", "dollars_each"))
+    each = gains["per_sample"]
+    return gains | {
+        "seconds_per_sample": seconds,
+        "dollars_per_sample": dollars,
+        "per_gpu_hour": [gain / seconds * 3600 for gain in each] if seconds else None,
+        "per_dollar": [gain / dollars for gain in each] if dollars else None,
+        "time": time_title(measured.device),
+    }
 
 
 def selection_data(experiment: Experiment) -> Json:

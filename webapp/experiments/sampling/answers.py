@@ -106,4 +106,6 @@ def votes_of(problem: Answers) -> int:
 
 
 def _graded(experiment: Experiment) -> QuerySet[Sample]:
-    return Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING)
+    """Without extra draws, which would bias what is estimated as they bias coverage."""
+    graded = Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING)
+    return graded.filter(index__lt=experiment.spec["samples"]) if experiment.spec.get("extra") else graded

@@ -47,16 +47,21 @@ def _samples_after(experiment: Experiment, after: int) -> list[dict[str, Any]]:
 
 
 async def problems_csv(experiment: Experiment) -> AsyncIterator[str]:
-    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge.
+    """Per problem: n graded samples, c correct ones, their share, how many the grader could not judge, and how many of
+    n and c came from extra draws.
 
     Where drawing stopped at the first correct sample the share would be biased: its index stands there instead."""
     stops = stops_when_solved(experiment)
-    yield _csv([["index", "uid", "answer", "n", "c", "errors", "first_correct" if stops else "share_correct"]])
+    share = "first_correct" if stops else "share_correct"
+    yield _csv([["index", "uid", "answer", "n", "c", "errors", share, "extra_n", "extra_c"]])
     after = -1
     while rows := await sync_to_async(_problems_after)(experiment, after):
         after = rows[-1].index
         yield _csv(
-            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, _last_column(row, stops=stops)]
+            [
+                *(row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors),
+                *(_last_column(row, stops=stops), row.extra_n, row.extra_c),
+            ]
             for row in rows
         )
 

@@ -48,9 +48,10 @@ def submit_detection(team: Team, alice: User) -> Callable[..., Experiment]:
     return submit
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def workers() -> Iterator[Callable[[], None]]:
-    """``workers()`` does all queued shards, on both queues, each with a runner process of its own."""
+    """``workers()`` does all queued shards, on both queues, each with a runner process of its own. They stay warm over
+    the tests, as they do over shards: loading torch would be most of the time."""
     both = [ThisWorker("cpu@test", "cpu"), ThisWorker("gpu@test", "gpu")]
 
     def work() -> None:

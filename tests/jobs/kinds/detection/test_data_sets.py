@@ -155,7 +155,7 @@ def _link() -> ContentFile[bytes]:
 
 
 HOSTILE: dict[str, tuple[Callable[[], ContentFile[bytes]], str]] = {
-    "bomb": (lambda: entries(**{"images/a.png": b"\0" * (400 << 20)}), "zip bomb"),
+    "bomb": (lambda: entries(**{"images/a.png": b"\0" * (16 << 20)}), "zip bomb"),
     "escape": (lambda: entries(**{"../../escape.json": b"{}"}), "leads out"),
     "absolute": (lambda: entries(**{"/etc/passwd": b"x"}), "leads out"),
     "link": (_link, "link"),

@@ -73,6 +73,7 @@ def test_two_processes_train_one_run(job: dict[str, Any], tmp_path: Path) -> Non
     assert all(torch.isfinite(value).all() for value in load_file(tmp_path / "run" / "best.safetensors").values())
 
 
+@pytest.mark.faults  # slow: each process loads torch
 def test_two_processes_stop_when_told(job: dict[str, Any], tmp_path: Path) -> None:
     context = FakeContext(tmp_path, cancel_after=1)
     long = job | {"processes": 2, "train": job["train"] | {"epochs": 50}}
@@ -80,6 +81,7 @@ def test_two_processes_stop_when_told(job: dict[str, Any], tmp_path: Path) -> No
     assert not context.artifacts and len(epochs(context)) < 50
 
 
+@pytest.mark.faults
 def test_the_error_of_one_process_is_the_runs(job: dict[str, Any], tmp_path: Path) -> None:
     wild = job["train"] | {"learning_rate": 1e30, "epochs": 3, "warmup_steps": 0}
     with pytest.raises(Hopeless, match=r"Images: images/0000\d.png"):
@@ -90,7 +92,8 @@ def test_a_worker_with_other_gpus_starts_the_run_over(job: dict[str, Any], tmp_p
     train_run(job, FakeContext(tmp_path))
     context = FakeContext(tmp_path)
     context.done = 0
-    train_run(job | {"processes": 2}, context)
+    other = job | {"train": job["train"] | {"batch_size": 2}}  # what two GPUs would take each
+    train_run(other, context)
     assert "starts over" in context.logs[0] and [row["epoch"] for row in epochs(context)] == [1, 2]
 
 

@@ -63,6 +63,7 @@ def test_files_hold_every_sample_problem_and_point(
         "answer": "4",
         "canonical": "4",
         "reason": "",
+        "level": "",
         "text": "#### 0",
     }
     problems = list(csv.DictReader(paths["problems.csv"].open()))

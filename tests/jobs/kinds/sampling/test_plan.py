@@ -2,17 +2,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.kinds.sampling.plan import (
     LARGEST_SHARD,
+    MAX_PROBLEM_BLOCK,
     SMALLEST_SHARD,
     Block,
     block_shape,
     blocks,
     shard_samples,
     stages,
+    work_of,
 )
 
 problems = st.integers(1, 200)
@@ -29,7 +31,8 @@ def keys(plan: list[Block]) -> Counter[tuple[int, int]]:
 
 
 def planned(problems: int, samples: int, existing: list[Block] | None = None) -> list[Block]:
-    return [Block.from_payload(shard.payload) for shard in stages(problems, samples, existing or [])[0].shards]
+    found = [work_of(shard.payload) for shard in stages(problems, samples, existing=existing or [])[0].shards]
+    return [block for block in found if isinstance(block, Block)]
 
 
 @given(problems, samples)
@@ -67,13 +70,21 @@ def test_large_experiments_have_large_shards() -> None:
     assert shard_samples(200 * 10_000) == LARGEST_SHARD
 
 
+@given(st.integers(1, 3_000))
+def test_blocks_of_problems_are_even(problems: int) -> None:
+    height = block_shape(problems, 1_000)[0]
+    heights = {block.last_problem - block.first_problem for block in blocks(problems, 1)}
+    assert height <= MAX_PROBLEM_BLOCK and sum(b.size for b in blocks(problems, 1)) == problems
+    assert -(-problems // height) == -(-problems // MAX_PROBLEM_BLOCK), "no more blocks than the largest would make"
+    assert max(heights) == height
+
+
+@settings(deadline=None)
 @given(problems, st.lists(samples, min_size=1, max_size=3))
 def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth: list[int]) -> None:
     plan: list[Block] = []
     for samples in sorted(growth):
-        longer = [
-            Block.from_payload(shard.payload) for shard in stages(problems, samples, plan, growing=True)[0].shards
-        ]
+        longer = [work_of(shard.payload) for shard in stages(problems, samples, existing=plan, growing=True)[0].shards]
         assert longer[: len(plan)] == plan
         assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
         plan = longer

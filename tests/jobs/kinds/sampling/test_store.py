@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Q, Sum
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -176,3 +177,19 @@ def test_the_number_of_queries_does_not_grow_with_the_rows(
         items = kind.prepare(shard)["items"]
     with django_assert_max_num_queries(8):
         kind.record(shard, [verdict_row(item["sample"], "correct") for item in items], seq=2)
+
+
+def test_samples_are_looked_up_by_their_unique_key(planned: Callable[..., Experiment], kind: SamplingKind) -> None:
+    """By the problem alone, every sample that was drawn of it would be looked at, at each of many flushes."""
+    with transaction.atomic():
+        (shard, *_) = shards(planned(problems=3, samples=5), GENERATE)
+        with CaptureQueriesContext(connection) as queries:
+            kind.record(shard, sample_rows(shard), 1)
+        look_up = next(
+            query["sql"] for query in queries if query["sql"].startswith("SELECT") and '_sample"' in query["sql"]
+        )
+        if connection.vendor != "sqlite":
+            return  # PostgreSQL reads a table this small from end to end
+        with connection.cursor() as cursor:
+            plan = str(cursor.execute(f"EXPLAIN QUERY PLAN {look_up}").fetchall())
+    assert "one_sample_per_index" in plan or "autoindex" in plan, plan

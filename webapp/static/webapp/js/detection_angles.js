@@ -59,7 +59,8 @@ function sentence(lines, name, paper) {
   const [least, most] = [drops[0], drops.at(-1)];
   const end = degrees(least.line.points.at(-1).angle);
   const start = degrees(least.line.points[0].angle);
-  return `From ${start} to ${end} the least ${name} is lost with ${lower(least.line.method.title)}: ${points(least.drop)} points; the most with ${lower(most.line.method.title)}: ${points(most.drop)}.${source}`;
+  const told = ({ line, drop }) => `${lower(line.method.title)} ${drop < 0 ? "gains" : "loses"} ${points(Math.abs(drop))} points of ${name}`;
+  return `From ${start} to ${end}: ${told(least)}; ${told(most)}.${source}`;
 }
 
 function figureOf(plot, lines, paper, metric) {

@@ -41,10 +41,10 @@ function spark(name, values, slot = 8) {
 
 function drawScores(kind) {
   const lines = scoreLines(plan.methods, kind.scores, METRIC);
-  const best = leader(lines);
+  const tested = lines.some((line) => at(line, LARGEST)) ? LARGEST : null;
+  const best = leader(lines, tested);
   if (!best) { drawSoFar(kind); return; }
-  const angles = best.points.map(({ angle }) => angle);
-  const end = angles.includes(LARGEST) ? LARGEST : angles.at(-1);
+  const end = tested && at(best, tested) ? tested : best.points.at(-1).angle;
   const start = best.points[0];
   const others = lines.filter((line) => line !== best && !line.method.ceiling && line.method.architecture === best.method.architecture);
   const rival = others.find(({ method }) => method.rule === "none") || others.find(({ method }) => method.rule === "largest") || others[0];
@@ -54,8 +54,8 @@ function drawScores(kind) {
   const drop = lost({ points: best.points.filter(({ angle }) => angle <= end) });
   const rivalDrop = rival && lost({ points: rival.points.filter(({ angle }) => angle <= end) });
   if (drop !== null) {
-    const note = rivalDrop === null || rivalDrop === undefined ? best.method.title : `${points(rivalDrop)} with ${lower(rival.method.short)}`;
-    fill("lost", points(drop), "points", note, { label: `Lost from ${degrees(start.angle)} to ${degrees(end)}` });
+    const note = rivalDrop === null || rivalDrop === undefined ? best.method.title : `${signed(-rivalDrop)} with ${lower(rival.method.short)}`;
+    fill("lost", points(Math.abs(drop)), "points", note, { label: `${drop < 0 ? "Gained" : "Lost"} from ${degrees(start.angle)} to ${degrees(end)}` });
   }
   spark("turned", best.points.map(({ mean }) => mean), best.method.slot);
 }

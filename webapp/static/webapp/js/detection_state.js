@@ -34,11 +34,11 @@ export function lost(line) {
   return points.length > 1 ? points[0].mean - points.at(-1).mean : null;
 }
 
-/** The line that keeps most at the largest angle that all of them have, ceilings left out. */
-export function leader(lines) {
+/** The line that keeps most at an angle, by default the largest that all have; ceilings are left out. */
+export function leader(lines, angle = null) {
   const chosen = lines.filter(({ method }) => !method.ceiling);
-  const shared = Math.min(...chosen.map(({ points }) => points.at(-1).angle));
-  return chosen.reduce((best, line) => (best && (at(best, shared)?.mean ?? 0) >= (at(line, shared)?.mean ?? 0) ? best : line), null);
+  const place = angle ?? Math.min(...chosen.map(({ points }) => points.at(-1).angle));
+  return chosen.reduce((best, line) => (best && (at(best, place)?.mean ?? 0) >= (at(line, place)?.mean ?? 0) ? best : line), null);
 }
 
 /** Exponential mean of a series, without the bias of its start. Nulls stay nulls. */

@@ -30,8 +30,9 @@ function cellsOf(table) {
 function mountCurves(panel, data) {
   const { classes } = data;
   const several = classes.length > 1;
+  const free = SLOTS.filter((slot) => slot !== data.slot && slot !== data.beside?.slot);
   const mean = { name: "mean of the classes", precision: recalls.map((_, i) => spread(classes.map(({ precision }) => precision[i]))?.mean ?? 0), slot: data.slot, dash: "solid", width: 3 };
-  const lines = classes.map((each, i) => ({ ...each, slot: classes.length > MOST ? 8 : several ? SLOTS[i] : data.slot, dash: "solid", width: classes.length > MOST ? 1 : 1.75 }));
+  const lines = classes.map((each, i) => ({ ...each, slot: classes.length > MOST ? 8 : several ? free[i] || 8 : data.slot, dash: "solid", width: classes.length > MOST ? 1 : 1.75 }));
   setText(panel.querySelector("[data-sub]"), `${data.method} at ${degrees(data.angle)}, IoU ${data.iou}`);
   const legend = classes.length > MOST ? [legendItem({ slot: 8, dash: "solid", title: `each of ${classes.length} classes` })] : lines.map((line) => legendItem({ ...line, title: line.name }));
   const beside = data.beside ? [{ ...data.beside, name: `${data.beside.title}${several ? ", mean" : ""}`, dash: "dash", width: 2 }] : [];

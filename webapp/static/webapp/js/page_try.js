@@ -7,8 +7,8 @@ import { mountPart } from "./parts.js";
 import { mountScore } from "./score_slider.js";
 
 const VIEW = 200; // units of a picture's side, as on the gallery's tiles
-const LINE = 10;
-const LETTER = 5.6;
+const LINE = 9;
+const LETTER = 3.7;
 const MOST_TAGS = 12;
 const AGAIN = 1500; // ms between two looks at what a worker has found so far
 const OVER = ["done", "failed", "cancelled"];
@@ -85,7 +85,9 @@ function tileOf(method, key, angle) {
   return element("div.tile", {}, picture, title);
 }
 
-const nameOf = (label) => shown.classes[label] || `class ${label + 1}`;
+function nameOf(label) {
+  return shown.classes[label] || `class ${label + 1}`;
+}
 
 function boxOf([label, score, ...corners], scale, tagged) {
   const [x1, y1, x2, y2] = corners.map((value) => value * scale);
@@ -95,7 +97,7 @@ function boxOf([label, score, ...corners], scale, tagged) {
   const y = y1 >= LINE ? y1 - LINE : y1;
   return svg("g", { class: "found plain", "data-score": score },
     svg("rect", { class: "pred", x: x1, y: y1, width: Math.max(0, x2 - x1), height: Math.max(0, y2 - y1) }, svg("title", {}, text)),
-    ...(tagged ? [svg("rect", { class: "tag", x, y, width, height: LINE }), svg("text", { x, dx: 2, y: y + LINE - 2.4 }, text)] : []));
+    ...(tagged ? [svg("rect", { class: "tag", x, y, width, height: LINE }), svg("text", { x, dx: 2, y: y + LINE - 2.2 }, text)] : []));
 }
 
 function tableOf(key, angle) {

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('jobs', '0002_metric_spans_and_processors'),
-        ('sampling', '0004_first_correct'),
+        ('sampling', '0005_extra_draws'),
     ]
 
     operations = [
