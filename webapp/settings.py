@@ -72,6 +72,7 @@ INSTALLED_APPS = [
     "jobs",
     # One line per kind of experiment; each registers itself with jobs.kinds.
     "jobs.kinds.sampling",
+    "jobs.kinds.audit",
     "jobs.kinds.detection",
     "channels",
     "csp",

@@ -104,6 +104,7 @@ PAGES = {
     "experiment-draw": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("code",)),
     "experiment-draw-start": post(WRITE, "code", spend="10", unit="samples", number="1"),
     "experiment-regrade": post(WRITE, "code", verifier="gsm8k"),
+    "experiment-score": post(WRITE, "code", scorer=""),
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),

@@ -38,6 +38,7 @@ from webapp.api.schemas import (
     Listing,
     MoreIn,
     RegradeIn,
+    ScoreIn,
     SubmitIn,
 )
 from webapp.experiments import listing
@@ -367,4 +368,12 @@ def regrade_experiment(request: HttpRequest, code: UUID, body: RegradeIn) -> dic
     """Grade every sample again with another verifier; none is drawn anew."""
     experiment = reach(request, code, write=True).experiment
     services.regrade(experiment=experiment, verifier=body.verifier)
+    return show(request, experiment)
+
+
+@router.post("/experiments/{uuid:code}/score", response=ExperimentOut, operation_id="score_experiment")
+def score_experiment(request: HttpRequest, code: UUID, body: ScoreIn) -> dict[str, Any]:
+    """Score every sample with a reward model; none is drawn or graded anew."""
+    experiment = reach(request, code, write=True).experiment
+    services.score(experiment=experiment, scorer=body.scorer, label=body.label)
     return show(request, experiment)

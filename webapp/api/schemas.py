@@ -204,6 +204,12 @@ class RegradeIn(Asked):
     verifier: str = Field(max_length=40)
 
 
+class ScoreIn(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"scorer": "org/reward-model"}]})
+    scorer: str = Field(max_length=300, description="A folder on the workers or a hub id; empty: no reward model.")
+    label: int | None = Field(default=None, ge=0, le=10_000, description="The output that is the score.")
+
+
 class ProblemOut(Schema):
     index: int
     uid: str
@@ -227,13 +233,17 @@ class SampleOut(Schema):
     problem: int = Field(description="The problem's index.")
     problem_uid: str
     index: int
-    seed: int
+    seed: int | None
     verdict: str = Field(examples=["correct"])
     answer: str = Field(description="As extracted from the text.")
     canonical: str = Field(description="Equal answers share it.")
     reason: str
-    tokens: int
-    logprob: float = Field(description="Sum over the answer's tokens, natural logarithm, at temperature 1.")
+    tokens: int | None = Field(description="Null, like the next ones, where an imported file or a service tells none.")
+    logprob: float | None = Field(description="Sum over the answer's tokens, natural logarithm, at temperature 1.")
+    self_certainty: float | None = Field(
+        description="Mean over the answer's tokens of the divergence of the model's distribution from the uniform one."
+    )
+    reward: float | None = Field(description="Of the reward model in the settings, or as an imported file gave it.")
     finish: str = Field(examples=["stop"])
     grade_seconds: float | None
     text: str | None = Field(description="Null unless asked for with ?text=true.")

@@ -309,6 +309,18 @@ def regrade(code: Code, verifier: str, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def score(
+    code: Code,
+    scorer: str,
+    label: Annotated[int | None, typer.Option(min=0, help="Which of the model's outputs is the score.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score every sample with a reward model."""
+    with connect() as client:
+        _told(client.score(code, scorer, label), as_json)
+
+
+@app.command()
 def rename(code: Code, name: str, as_json: AsJson = False) -> None:
     """Give an experiment another name."""
     with connect() as client:

@@ -186,6 +186,10 @@ class Client:
     def regrade(self, code: str, verifier: str) -> Experiment:
         return self._act(code, "regrade", {"verifier": verifier})
 
+    def score(self, code: str, scorer: str, label: int | None = None) -> Experiment:
+        """Score every sample with the reward model ``scorer``; ``label``: which of several outputs."""
+        return self._act(code, "score", {"scorer": scorer, "label": label})
+
     def delete(self, code: str) -> None:
         self._send("DELETE", f"experiments/{code}")
 

@@ -104,13 +104,15 @@ class Sample(Answer):
     problem: int
     problem_uid: str
     index: int
-    seed: int
+    seed: int | None
     verdict: str
     answer: str
     canonical: str
     reason: str
-    tokens: int
-    logprob: float
+    tokens: int | None
+    logprob: float | None
+    self_certainty: float | None
+    reward: float | None
     finish: str
     grade_seconds: float | None
     text: str | None

@@ -28,6 +28,7 @@ urlpatterns = [
     path("experiments/<uuid:code>/draw/", views_draw.draw, name="experiment-draw"),
     path("experiments/<uuid:code>/draw/start/", views_draw.start, name="experiment-draw-start"),
     path("experiments/<uuid:code>/regrade/", views_actions.regrade, name="experiment-regrade"),
+    path("experiments/<uuid:code>/score/", views_actions.score, name="experiment-score"),
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
     path("experiments/<uuid:code>/pictures/", views_try.try_picture, name="experiment-try"),

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from engine.endpoint import find_endpoint, is_hosted
 from engine.verification import Settings
 from jobs.kinds.sampling.export import export_job
 from jobs.kinds.sampling.importing import import_job
-from jobs.kinds.sampling.models import Verdict
-from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, work_of
+from jobs.kinds.sampling.models import Score, Verdict
+from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, SCORE, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.stopping import is_needed
 from jobs.kinds.sampling.store import problems_of, samples_of
@@ -23,7 +24,7 @@ _PARAMS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed
 
 
 def make_job(shard: Shard) -> dict[str, Any]:
-    makers = {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job, IMPORT: import_job}
+    makers = {GENERATE: _generate_job, GRADE: _grade_job, SCORE: _score_job, EXPORT: export_job, IMPORT: import_job}
     return makers[shard.stage](shard)
 
 
@@ -89,6 +90,30 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
             for index, problem in problems.items()
             if index in waiting
         },
+        "items": items,
+    }
+
+
+def _score_job(shard: Shard) -> dict[str, Any]:
+    spec = SamplingSpec.model_validate(shard.experiment.spec)
+    problems = problems_of(shard)
+    samples = samples_of(shard, problems)
+    scored = Score.objects.filter(
+        scorer__experiment_id=shard.experiment_id, scorer__name=shard.payload["scorer"], sample=OuterRef("pk")
+    )
+    # Without a text there is nothing to score: imported results may lack some.
+    missing = samples.exclude(Exists(scored)).filter(body__isnull=False).order_by("pk")
+    items = [
+        {"sample": pk, "text": text, "problem": index}
+        for pk, text, index in missing.values_list("pk", "body__text", "problem__index")
+    ]
+    waiting = {item["problem"] for item in items}
+    return {
+        "done": work_of(shard.payload).size - len(items),  # scored, without a text, or never drawn
+        "scorer": spec.scorer,
+        "label": spec.scorer_label,
+        "model_dirs": [str(path) for path in settings.MODEL_DIRS],
+        "questions": {str(index): problem.question for index, problem in problems.items() if index in waiting},
         "items": items,
     }
 

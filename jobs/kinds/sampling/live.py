@@ -12,6 +12,7 @@ from jobs import metrics
 from jobs.kinds.sampling.curve import measured_curve, tries_of
 from jobs.kinds.sampling.models import Problem
 from jobs.kinds.sampling.plan import samples_planned
+from jobs.kinds.sampling.rewards import current_scorer
 from jobs.kinds.sampling.spec import ExtraDraw
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.kinds.sampling.stopping import settled
@@ -47,6 +48,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
         "extra": _extra(experiment, counters, planned),
         "drawn": int(drawn.sum()),
         "graded": int(n.sum()),
+        "scored": scorer.scored if (scorer := current_scorer(experiment)) else 0,  # by the Spec's reward model
         "counts": {
             "correct": int(c.sum()),
             "wrong": int((n - c - errors).sum()),

@@ -91,7 +91,9 @@ class Sample(models.Model):
     tokens = models.PositiveIntegerField(null=True, blank=True)
     # sum over the answer's tokens at temperature 1, before any filter
     logprob = models.FloatField(null=True, blank=True)
-    score = models.FloatField(null=True, blank=True)  # of a reward model; higher is better
+    # mean over the answer's tokens of KL(uniform || the model's distribution), as raw; higher is surer
+    self_certainty = models.FloatField(null=True, blank=True)
+    score = models.FloatField(null=True, blank=True)  # that an imported file gave it; a Scorer's are Scores
     finish = models.CharField(max_length=10, blank=True)
     verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
     answer = models.CharField(max_length=200, blank=True)  # as extracted from the text
@@ -113,6 +115,34 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"problem {self.problem_id}, sample {self.index}"
+
+
+class Scorer(models.Model):
+    """A reward model that has scored samples of an experiment."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="scorers")
+    name = models.CharField(max_length=320)  # see SamplingSpec.scorer_name
+    scored = models.PositiveIntegerField(default=0)  # its Scores; raised in the transaction that adds them
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="one_scorer_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Score(models.Model):
+    """What a scorer gives a sample; higher is better."""
+
+    scorer = models.ForeignKey(Scorer, on_delete=models.CASCADE, related_name="scores")
+    sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="scores")
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scorer", "sample"], name="one_score_per_scorer")]
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"
 
 
 class SampleText(models.Model):

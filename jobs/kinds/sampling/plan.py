@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from jobs.kinds.base import ShardPlan, StagePlan
 
-GENERATE, GRADE, EXPORT, IMPORT = "generate", "grade", "export", "import"
+GENERATE, GRADE, SCORE, EXPORT, IMPORT = "generate", "grade", "score", "export", "import"
 
 # Small shards show first points soon and spread over many workers; in large ones the engine's batch stays full for
 # longer between its start and end, and more samples share a problem's prompt. What a lost shard had drawn is kept.
@@ -181,12 +181,13 @@ def stages(
     *,
     generate_queue: str = "gpu",
     growing: bool = False,
+    scorer: str = "",
 ) -> list[StagePlan]:
     """The stages for ``samples`` of each of ``problems`` and the ``extra`` draws.
 
     ``existing`` is the work planned before, in order; it comes first and unchanged, and new shards start where it ends.
     So a longer plan begins with the shorter one, whatever was asked for then. A model behind an endpoint needs no GPU:
-    its samples are drawn on the "cpu" queue.
+    its samples are drawn on the "cpu" queue. With a scorer graded samples are scored too.
     """
     shards = [
         ShardPlan(work.payload(), work.size) for work in works(problems, samples, extra, existing, growing=growing)
@@ -194,18 +195,33 @@ def stages(
     return [
         StagePlan(GENERATE, queue=generate_queue, unit="samples", shards=shards),
         StagePlan(GRADE, queue="cpu", unit="samples", pairwise=True, shards=shards),
+        *_scoring(shards, scorer, pairwise=True),
         StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, 3)]),
     ]
 
 
-def import_stages(problems: int, samples: int, *, graded_here: bool) -> list[StagePlan]:
+def import_stages(problems: int, samples: int, *, graded_here: bool, scorer: str = "") -> list[StagePlan]:
     """The stages of an import: read the file, then write the files that every experiment leaves.
 
     ``graded_here``: the file's verdicts were replaced by a verifier's, so there are grade shards.
     """
-    grading = [ShardPlan(block.payload(), block.size) for block in blocks(problems, samples)] if graded_here else []
+    planned = [ShardPlan(block.payload(), block.size) for block in blocks(problems, samples)]
+    grading = planned if graded_here else []
     return [
         StagePlan(IMPORT, queue="cpu", unit="%", shards=[ShardPlan({}, 100)]),
         StagePlan(GRADE, queue="cpu", unit="samples", shards=grading),
+        *_scoring(planned, scorer, pairwise=False),
         StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, 3)]),
     ]
+
+
+def _scoring(planned: Sequence[ShardPlan], scorer: str, *, pairwise: bool) -> list[StagePlan]:
+    """The stage of a scorer; none without one. Its shards name it: with another one they are done again.
+
+    A worker takes shards in the order of the stages, so one that is alone draws everything before it loads the
+    scorer, and models do not change places on its GPU with every shard.
+    """
+    if not scorer:
+        return []
+    shards = [ShardPlan(shard.payload | {"scorer": scorer}, shard.total) for shard in planned]
+    return [StagePlan(SCORE, queue="gpu", unit="samples", pairwise=pairwise, shards=shards)]

@@ -288,6 +288,25 @@ class SamplingSpec(BaseModel):
         json_schema_extra={"section": "Grading", "only": {"verifier": _WITH_TARGET}},
     )
 
+    # --- scoring
+    scorer: Annotated[str, StringConstraints(max_length=300), AfterValidator(_storable), AfterValidator(str.strip)] = (
+        Field(
+            default="",
+            title="Reward model",
+            description="Scores every answer, for best-of-n and weighted votes: a folder on the workers or a hub id of "
+            "a sequence classifier in safetensors. Empty: none. One can be chosen later.",
+            json_schema_extra={"section": "Scoring"},
+        )
+    )
+    scorer_label: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        title="Output that is the score",
+        description="For a reward model with several outputs, counted from 0. Empty: it has one.",
+        json_schema_extra={"section": "Scoring"},
+    )
+
     extra: list[ExtraDraw] = Field(
         default_factory=list,
         max_length=100,
@@ -360,6 +379,11 @@ class SamplingSpec(BaseModel):
         if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
             raise ValueError(f"say what the verifier {verifier} is to ask")
         return value
+
+    @property
+    def scorer_name(self) -> str:
+        """What the scores are kept under; empty without a reward model."""
+        return self.scorer if self.scorer_label is None else f"{self.scorer}, output {self.scorer_label}"
 
     @property
     def problem_set_code(self) -> uuid.UUID | None:

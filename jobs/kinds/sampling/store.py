@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from engine.problems import Problem as ProblemText
 from jobs.kinds.base import Row
 from jobs.kinds.sampling import bulk
-from jobs.kinds.sampling.models import Problem, Sample, Verdict
+from jobs.kinds.sampling.models import Problem, Sample, Score, Scorer, Verdict
 from jobs.kinds.sampling.plan import work_of
 from jobs.models import Experiment, Shard
 
@@ -54,8 +54,8 @@ def samples_of(shard: Shard, problems: Mapping[int, Problem]) -> QuerySet[Sample
 def record_samples(shard: Shard, rows: Sequence[Row]) -> int:
     """Insert the samples that are not there yet; return how many that were.
 
-    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from
-    endpoints also "prompt_tokens".
+    Rows: {"problem": index, "index", "seed", "tokens", "logprob", "finish", "text"}, from models of our own also
+    "self_certainty", from endpoints "prompt_tokens".
     """
     keys = _problem_keys(shard)
     wanted: dict[tuple[int, int], Row] = {}
@@ -92,6 +92,7 @@ def _new_sample(key: tuple[int, int], row: Row) -> bulk.NewSample:
         sample=key[1],
         tokens=row["tokens"],
         logprob=row["logprob"],
+        self_certainty=row.get("self_certainty"),
         score=None,
         finish=row["finish"],
         verdict=Verdict.PENDING.value,
@@ -132,6 +133,21 @@ def record_verdicts(shard: Shard, rows: Sequence[Row], seq: int) -> int:
     )
     bulk.raise_counters(_graded(counts), seq)
     return len(places)
+
+
+def record_scores(shard: Shard, rows: Sequence[Row]) -> int:
+    """Give samples the score of the shard's scorer unless they have it; return how many had none.
+
+    Rows: {"sample": primary key, "score"}.
+    """
+    scorer, _ = Scorer.objects.get_or_create(experiment_id=shard.experiment_id, name=shard.payload["scorer"])
+    values = {row["sample"]: float(row["score"]) for row in rows}
+    known = set(scorer.scores.filter(sample__in=values).values_list("sample_id", flat=True))
+    own = Sample.objects.filter(pk__in=values.keys() - known, experiment_id=shard.experiment_id)
+    new = [Score(scorer=scorer, sample_id=pk, value=values[pk]) for pk in own.values_list("pk", flat=True)]
+    Score.objects.bulk_create(new, batch_size=_BATCH, ignore_conflicts=True)
+    Scorer.objects.filter(pk=scorer.pk).update(scored=F("scored") + len(new))
+    return len(new)
 
 
 def _new_verdict(sample: int, row: Row) -> bulk.NewVerdict:

@@ -93,6 +93,8 @@ def test_everything_through_the_client(text: str, team: Team, alice: User, tmp_p
         with pytest.raises(ApiError) as refused:
             canopy.regrade(made.code, "gsm8k")
         assert refused.value.status == 409 and "finished" in refused.value.detail
+        with pytest.raises(ApiError, match="finished"):
+            canopy.score(made.code, "org/judge")
         experiment = Experiment.objects.get(code=made.code)
         draw(experiment, 3)
         assert len(list(canopy.samples(made.code, limit=2))) == Sample.objects.filter(experiment=experiment).count()

@@ -80,6 +80,7 @@ OPERATIONS = {
     "preview_extra_draw": Operation(READ),
     "draw_where_it_helps": Operation(write(200), {"spend": 5, "unit": "samples", "number": 1}),
     "regrade_experiment": Operation(write(409), {"verifier": "gsm8k"}),  # no stage of grading was made here
+    "score_experiment": Operation(write(409), {"scorer": ""}),
     "get_live_state": Operation(READ),
     "stream_events": Operation(READ),
     "list_files": Operation(READ),

@@ -16,12 +16,12 @@ from engine.problems import Problem
 from jobs import metrics
 from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
-from jobs.kinds.sampling.plan import block_shape
+from jobs.kinds.sampling.plan import SCORE, block_shape
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import QUESTION, SamplingSpec
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.live import alive_workers
-from jobs.models import Experiment, MetricSpan, Queue
+from jobs.models import Experiment, MetricSpan, Queue, Shard, ShardStatus
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
 from webapp.experiments.kind_forms import EstimateRow as Row
@@ -31,6 +31,7 @@ from webapp.prices.table import prices_of
 from webapp.templatetags.experiments import duration, size
 
 EARLIER_RUNS = 5
+EARLIER_SHARDS = 20
 MOST_DEVICES = 3
 EARLIER_SAMPLES = 2_000  # enough for a mean length; never a scan of millions
 # English text in the vocabularies of current models. Only the prompt's length is guessed from it.
@@ -148,6 +149,24 @@ def _fits(spec: SamplingSpec, shape: ModelShape, problems: int, lengths: Lengths
             value = f"none fits in its {size(device.memory_total)}"
         rows.append(Row("Answers at once", value, f"on {device.name}"))
     return rows
+
+
+def scoring_rows(spec: SamplingSpec, samples: int) -> list[Row]:
+    """What the reward model will take, from the last shards that it scored on these workers; none without one."""
+    if not spec.scorer:
+        return []
+    earlier = Shard.objects.filter(
+        stage=SCORE, status=ShardStatus.DONE, payload__scorer=spec.scorer_name, started_at__isnull=False
+    ).order_by("-pk")[:EARLIER_SHARDS]
+    times = [
+        (shard.done - shard.resumed_from, (shard.finished_at - shard.started_at).total_seconds())
+        for shard in earlier
+        if shard.started_at and shard.finished_at
+    ]
+    scored, seconds = sum(count for count, _ in times), sum(time for _, time in times)
+    if not scored or not seconds:
+        return [Row("Scoring", "not known yet")]
+    return [Row("Scoring", f"about {duration(max(1.0, samples * seconds / scored))}", MEASURED)]
 
 
 def known_devices() -> list[Processor]:

@@ -18,7 +18,7 @@ from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
-from webapp.experiments.sampling.estimate import estimate, hosted_estimate
+from webapp.experiments.sampling.estimate import estimate, hosted_estimate, scoring_rows
 
 # How the names of instruction-tuned models tell it.
 CHAT_NAMES = re.compile(r"instruct|chat|[-_]it\b|gpt-[345]|claude", re.IGNORECASE)
@@ -58,7 +58,7 @@ class SamplingForm(KindForm):
     def default_name(self, spec: SamplingSpec, team: Team) -> str:
         """The model's last word and the set's name: ``SmolLM2-135M-Instruct, arithmetic-60``."""
         model = PurePosixPath(spec.model).name or spec.model
-        return f"{model}, {_set_name(spec, team)}"
+        return f"{model}, {set_name(spec, team)}"
 
     def estimate(self, spec: SamplingSpec, team: Team) -> Estimate:
         try:
@@ -66,6 +66,7 @@ class SamplingForm(KindForm):
         except SpecError as error:
             return Estimate(note=str(error))
         known = hosted_estimate(spec, problems, team) if is_hosted(spec.model) else estimate(spec, problems, team)
+        known = replace(known, rows=[*known.rows, *scoring_rows(spec, len(problems) * spec.samples)])
         return replace(known, note=f"{CHAT_HINT} {known.note}") if _continues_in_prose(spec) else known
 
 
@@ -75,7 +76,8 @@ def _continues_in_prose(spec: SamplingSpec) -> bool:
     return is_chat_model and not spec.chat and spec.verifier == "code-function"
 
 
-def _set_name(spec: SamplingSpec, team: Team) -> str:
+def set_name(spec: SamplingSpec, team: Team) -> str:
+    """What the team calls the set of problems."""
     if spec.problem_set_code is None:
         return spec.problems.removeprefix("bundled/")
     chosen: Any = ProblemSet.objects.filter(team=team, code=spec.problem_set_code).values_list("name", flat=True)

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
+from jobs.kinds.sampling.rewards import rewards_of
 from jobs.kinds.sampling.spec import MAX_SAMPLES, ExtraDraw
 from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
@@ -23,7 +24,7 @@ _MOST_GROUPS = 8  # numbers of samples of an extra draw that its setting spells 
 
 class SamplingPage(KindPage):
     tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
-    actions = frozenset({"more", "regrade"})
+    actions = frozenset({"more", "regrade", "score", "audit"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
@@ -59,6 +60,8 @@ class SamplingPage(KindPage):
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),
+            "scorer": page.experiment.spec.get("scorer", ""),
+            "scorer_label": page.experiment.spec.get("scorer_label"),
             "verifier": (verifier := page.experiment.spec.get("verifier", "")),
             # Statements and function heads begin alike: such problems go by their ids, and texts keep their columns.
             "formal": verifier in VERIFIERS and not compares_answers(verifier),
@@ -157,6 +160,7 @@ def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: d
         "previous_url": filters.query(at=_place(previous)) if previous else "",
         "following_url": filters.query(at=_place(following)) if following else "",
         "max_tokens": experiment.spec.get("max_tokens"),
+        "reward": rewards_of(experiment, [shown.pk]).get(shown.pk),
         "grade_milliseconds": None if shown.grade_seconds is None else round(shown.grade_seconds * 1000, 1),
     }
 

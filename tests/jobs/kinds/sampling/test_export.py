@@ -56,6 +56,7 @@ def test_files_hold_every_sample_problem_and_point(
         "seed": 0,
         "tokens": 3,
         "logprob": -1.5,
+        "self_certainty": None,
         "score": None,
         "finish": "eos",
         "verdict": "correct",
