@@ -13,7 +13,7 @@ from engine.scenes.data.estimate import MemoryEstimate, estimate_memory
 from engine.scenes.data.gsn import read_plan
 from engine.scenes.data.load import Loaded, load_scenes, split
 from engine.scenes.data.packed import PackedScenes, PackSettings, pack_scenes
-from engine.scenes.data.types import Picture, Plan, Problem, Report, Scene, SceneDataError
+from engine.scenes.data.types import Picture, Plan, Report, Scene, SceneDataError
 from engine.scenes.data.views import Posed, layout_of, read_views
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Picture",
     "Plan",
     "Posed",
-    "Problem",
     "Report",
     "Scene",
     "SceneDataError",

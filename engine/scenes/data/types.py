@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.data_report import DataReport
 from engine.detection.data.types import DatasetError
 from engine.scenes.cameras import Cameras
 
@@ -31,7 +30,6 @@ ProblemKind = Literal[
     "one_image",  # too few pictures: the scene is left out
     "one_place",  # all cameras stand at one place: nothing tells how far anything is
 ]
-_EXAMPLES = 50  # kept of each kind of problem; the count goes on
 
 
 class SceneDataError(DatasetError):
@@ -40,40 +38,10 @@ class SceneDataError(DatasetError):
     is_final = True  # for jobs.runner: trying again does not help
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    kind: ProblemKind
-    where: str
-    message: str
+class Report(DataReport[ProblemKind]):
+    """What was wrong with a set of scenes."""
 
-
-@dataclass(slots=True)
-class Report:
-    """What was wrong with a set of scenes, in the order found."""
-
-    problems: list[Problem] = field(default_factory=list)  # at most 50 of each kind
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def add(self, kind: ProblemKind, where: str, message: str) -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= _EXAMPLES:
-            self.problems.append(Problem(kind, where, message))
-
-    def refuse(self, kinds: Iterable[ProblemKind] = get_args(ProblemKind)) -> None:
-        """Raise SceneDataError if there is a problem of one of these kinds, naming the first."""
-        for problem in self.problems:
-            if problem.kind in set(kinds):
-                raise SceneDataError(f"{problem.where}: {problem.message} ({self.counts[problem.kind]} of this kind)")
-
-    def sentences(self) -> list[str]:
-        """One line for each kind: how many, and the first as an example."""
-        first: dict[str, Problem] = {}
-        for problem in self.problems:
-            first.setdefault(problem.kind, problem)
-        return [
-            f"{self.counts[kind]} x {kind.replace('_', ' ')}, for example {problem.where}: {problem.message}"
-            for kind, problem in first.items()
-        ]
+    error = SceneDataError
 
 
 @dataclass(frozen=True, slots=True)
