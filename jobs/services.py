@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.files.storage import Storage
 from django.db import transaction
+from django.db.models import Sum
 from pydantic import BaseModel, ValidationError
 
 from jobs import leases, live, logbook
@@ -20,7 +21,8 @@ from jobs.models import Artifact, Experiment, Priority, Shard, ShardStatus, Stat
 
 logger = logging.getLogger(__name__)
 
-GRADE_STAGE = "grade"  # by convention the stage that "grade again" starts from, in kinds that have one
+# By convention the stages that "grade again" and "score with" start from, in kinds that have them.
+GRADE_STAGE, SCORE_STAGE = "grade", "score"
 
 
 class Refused(Exception):
@@ -80,6 +82,33 @@ def draw_more(*, experiment: Experiment, samples: int) -> None:
 
 
 @transaction.atomic
+def draw_extra(*, experiment: Experiment, draw: BaseModel, number: int | None = None) -> None:
+    """Add ``draw`` to the Spec's extra draws: further samples of some problems.
+
+    ``number``: its place among them, from 1. A request that was sent twice draws once: the second one finds its place
+    taken.
+    """
+    current = _locked(experiment)
+    if current.status not in (Status.RUNNING, Status.FINISHED, Status.QUEUED):
+        raise Refused("Retry the experiment first: parts of it failed or were cancelled.")
+    earlier = current.spec.get("extra", [])
+    if number is not None and number != len(earlier) + 1:
+        raise Refused("More was drawn since this preview was made. Look at a fresh one before you draw again.")
+    seq = next_seq(current.pk)
+    before = _planned(current)
+    _change_spec(current, seq, extra=[*earlier, draw.model_dump(mode="json")])
+    drawn = _planned(current) - before
+    if not drawn:
+        raise Refused("Nothing to draw: no problem would get a sample.")
+    _queue_again(current, seq, f"Drawing {drawn:,} more samples where they help.")
+
+
+def _planned(experiment: Experiment) -> int:
+    """Units of the first stage."""
+    return int(experiment.shards.filter(stage_index=0).aggregate(total=Sum("total"))["total"] or 0)
+
+
+@transaction.atomic
 def regrade(*, experiment: Experiment, verifier: str) -> None:
     """Grade every sample again with ``verifier``; no sample is drawn anew."""
     current = _locked(experiment)
@@ -96,6 +125,32 @@ def regrade(*, experiment: Experiment, verifier: str) -> None:
         raise Refused(str(error)) from None
     leases.reopen(current.shards.filter(stage_index__gte=stage), seq)
     _queue_again(current, seq, f"Grading again with {verifier}.")
+
+
+@transaction.atomic
+def score(*, experiment: Experiment, scorer: str, label: int | None = None) -> None:
+    """Score every sample with the reward model ``scorer`` (``label``: which of several outputs); empty: with none.
+
+    What another one gave before is kept. A finished experiment needs nothing else done again but its files; one whose
+    scoring failed can be given another reward model.
+    """
+    current = _locked(experiment)
+    if "scorer" not in current.kind_object.Spec.model_fields:
+        raise Refused("Experiments of this kind are not scored.")
+    stage = _scoring_stage(current)
+    unfinished = current.shards.filter(stage_index__lt=stage).exclude(status=ShardStatus.DONE)
+    failed_here = current.status == Status.FAILED and not unfinished.exists()
+    if current.status != Status.FINISHED and not failed_here:
+        raise Refused("Only a finished experiment can be scored.")
+    if (scorer.strip(), label) == (current.spec.get("scorer", ""), current.spec.get("scorer_label")):
+        raise Refused(f"It is scored with {scorer.strip() or 'no reward model'} already.")
+    seq = next_seq(current.pk)
+    _change_spec(current, seq, scorer=scorer, scorer_label=label)
+    if not current.spec["scorer"]:
+        current.shards.filter(stage=SCORE_STAGE).delete()
+    leases.reopen(current.shards.filter(stage_index__gte=stage), seq)
+    note = f"Scoring with {current.spec['scorer']}." if current.spec["scorer"] else "Scored with no reward model now."
+    _queue_again(current, seq, note)
 
 
 @transaction.atomic
@@ -122,6 +177,12 @@ def delete(*, experiment: Experiment) -> None:
     stored = [(file.storage, file.name) for file in files if file.name]
     current.delete()
     transaction.on_commit(lambda: _delete_files(stored))
+
+
+def _scoring_stage(experiment: Experiment) -> int:
+    """The place of the stage that scores; beyond all others where there is none yet."""
+    names = [stage["name"] for stage in experiment.stages]
+    return names.index(SCORE_STAGE) if SCORE_STAGE in names else len(names)
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
@@ -162,6 +223,7 @@ def _change_spec(experiment: Experiment, seq: int, **changes: Any) -> None:
     experiment.spec = spec.model_dump(mode="json")
     Experiment.objects.filter(pk=experiment.pk).update(spec=experiment.spec)
     apply_plan(experiment, spec, seq)
+    kind.spec_changed(experiment, spec)
 
 
 def apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:
@@ -173,14 +235,15 @@ def apply_plan(experiment: Experiment, spec: BaseModel, seq: int) -> None:
         raise Refused(str(error)) from None
     experiment.stages = [{"name": stage.name, "queue": stage.queue, "unit": stage.unit} for stage in stages]
     Experiment.objects.filter(pk=experiment.pk).update(stages=experiment.stages)
-    known = {(shard.stage_index, shard.index): shard for shard in experiment.shards.all()}
+    known = {(shard.stage, shard.index): shard for shard in experiment.shards.all()}
     new: list[Shard] = []
     fresh: set[tuple[int, int]] = set()  # (stage, index) of created and changed shards
     stale: list[int] = []
     for stage_index, stage in enumerate(stages):
+        experiment.shards.filter(stage=stage.name).update(stage_index=stage_index)  # a stage may come in before it
         earlier_fresh = bool(fresh)
         for index, plan in enumerate(stage.shards):
-            shard = known.get((stage_index, index))
+            shard = known.get((stage.name, index))
             if shard is None:
                 new.append(_new_shard(experiment, stage, stage_index, index, seq))
                 fresh.add((stage_index, index))

@@ -107,11 +107,13 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
         ("Compare", "Compare", "compare", "compare", None),
         ("Workers", "Workers", "workers", "worker", capacity.workers),
         ("Share links", "Links", "share-links", "link", None),
+        ("Prices", "Prices", "prices", "coin", None),
         ("People", "People", "team-people", "user", None),
     ]
     current = request.resolver_match.url_name or "" if request.resolver_match else ""
     # The pages of one experiment ("experiment", "experiment-tab", ...) belong to the list.
     current = "experiments" if current.startswith("experiment") else current
+    current = "prices" if current.startswith("price") else current
     return [
         NavigationItem(title, short, reverse(name, args=[code]), icon, name == current, count)
         for title, short, name, icon, count in pages

@@ -67,10 +67,12 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.api",
     "webapp.experiments",
+    "webapp.prices",
     "webapp.sharing",
     "jobs",
     # One line per kind of experiment; each registers itself with jobs.kinds.
     "jobs.kinds.sampling",
+    "jobs.kinds.audit",
     "jobs.kinds.detection",
     "channels",
     "csp",

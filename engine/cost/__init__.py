@@ -21,7 +21,16 @@ from engine.cost.flops import (
     prompt_flops,
     total_flops,
 )
-from engine.cost.prices import GpuPrice, PriceError, Prices, TokenPrice, gpu_dollars, load_prices, token_dollars
+from engine.cost.prices import (
+    GpuPrice,
+    PriceError,
+    Prices,
+    TokenPrice,
+    gpu_dollars,
+    lay_over,
+    load_prices,
+    token_dollars,
+)
 
 __all__ = [
     "LLAMA_3_8B",
@@ -50,6 +59,7 @@ __all__ = [
     "frontier",
     "gpu_cost",
     "gpu_dollars",
+    "lay_over",
     "load_prices",
     "prompt_flops",
     "relative_dollars",

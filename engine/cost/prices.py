@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from engine.cost.flops import Floats, PromptCharge
 
+SHIPPED_TABLE, OWN_TABLE = "Canopy's table", "the installation's table"
+
 
 class PriceError(ValueError):
     """A price table cannot be used; the message says where and why."""
@@ -22,12 +24,18 @@ class PriceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:
-    """Dollars per million tokens read and written, when a source showed them, and which."""
+    """Dollars per million tokens read and written, when a source showed them, and which.
+
+    cached: per million tokens read that the service still had from an earlier request; None where it has no such price.
+    table: which price table says so, in words.
+    """
 
     input: float
     output: float
     as_of: str  # ISO date
     source: str
+    cached: float | None = None
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class GpuPrice:
     per_hour: float
     as_of: str
     source: str
+    table: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +57,31 @@ class Prices:
 def load_prices(own: Path | None = None) -> Prices:
     """The table in this package, with the entries of ``own`` (a TOML file of the same shape) laid over it.
 
+    Each price says in ``table`` which of the two it is from.
+
     Raises PriceError, naming the entry, when the file cannot be read, an entry lacks a price, a date or a source, or
     a price is negative.
     """
-    shipped = _parse(files("engine.cost").joinpath("prices.toml").read_text(encoding="utf-8"), "prices.toml")
+    text = files("engine.cost").joinpath("prices.toml").read_text(encoding="utf-8")
+    shipped = _parse(text, "prices.toml", SHIPPED_TABLE)
     if own is None:
         return shipped
     try:
         text = own.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PriceError(f"{own} cannot be read: {error}") from error
-    laid = _parse(text, str(own))
-    return Prices({**shipped.models, **laid.models}, {**shipped.gpus, **laid.gpus})
+    return lay_over(shipped, _parse(text, str(own), OWN_TABLE))
+
+
+def lay_over(below: Prices, above: Prices) -> Prices:
+    """Both tables; where they have an entry of the same name, whatever its case, that of ``above``. Its entries come
+    first."""
+    models = {name.lower() for name in above.models}
+    gpus = {name.lower() for name in above.gpus}
+    return Prices(
+        {**above.models, **{name: price for name, price in below.models.items() if name.lower() not in models}},
+        {**above.gpus, **{name: price for name, price in below.gpus.items() if name.lower() not in gpus}},
+    )
 
 
 def token_dollars(
@@ -84,16 +106,25 @@ def gpu_dollars(seconds: npt.ArrayLike, price: GpuPrice, gpus: int = 1) -> Float
     return np.asarray(seconds, dtype=np.float64) / 3600 * price.per_hour * gpus
 
 
-def _parse(text: str, where: str) -> Prices:
+def _parse(text: str, where: str, title: str) -> Prices:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PriceError(f"{where} is not TOML: {error}") from error
     models = {
-        name: TokenPrice(_money(entry, "input"), _money(entry, "output"), *_dated(entry))
+        name: TokenPrice(
+            _money(entry, "input"),
+            _money(entry, "output"),
+            *_dated(entry),
+            _money(entry, "cached") if "cached" in entry else None,
+            title,
+        )
         for name, entry in _entries(table, "models", where)
     }
-    gpus = {name: GpuPrice(_money(entry, "per_hour"), *_dated(entry)) for name, entry in _entries(table, "gpus", where)}
+    gpus = {
+        name: GpuPrice(_money(entry, "per_hour"), *_dated(entry), title)
+        for name, entry in _entries(table, "gpus", where)
+    }
     return Prices(models, gpus)
 
 

@@ -1,10 +1,10 @@
 """Freedoom's maps as a source of posed pictures: rendered by ViZDoom, each game in a process of its own.
 
-from engine.doom import Recipe, campaign_maps, collect, split_maps
+    train, test = split_maps(campaign_maps())
+    for frame in collect(train, Recipe(scenes=10, monsters=True, near_things=(80, 200)), processes=2):
+        frame.rgb, [(seen.name, seen.category, seen.box, seen.mask) for seen in frame.instances(min_pixels=64)]
 
-train, test = split_maps(campaign_maps())
-for frame in collect(train, Recipe(scenes=10, monsters=True, near_things=(80, 200)), processes=2):
-    frame.rgb, [(seen.name, seen.category, seen.box, seen.mask) for seen in frame.instances(min_pixels=64)]
+See docs/scenes.md.
 """
 
 from engine.doom.collect import collect, collect_scenes

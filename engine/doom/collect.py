@@ -1,8 +1,4 @@
-"""Pictures of Freedoom's maps with depth, exact poses, object masks and maps from above. See docs/scenes.md.
-
-for frame in collect(campaign_maps()[:4], Recipe(scenes=10), processes=2):
-    frame.rgb, frame.depth, frame.camera_to_world, frame.instances()
-"""
+"""Pictures of Freedoom's maps with depth, exact poses, object masks and maps from above. See docs/scenes.md."""
 
 from __future__ import annotations
 

@@ -19,6 +19,15 @@ from engine.doom.recipe import Recipe
 from engine.doom.world import Thing, World, world_of
 
 _HIDDEN = ("hud", "weapon", "crosshair", "decals", "particles", "effects_sprites", "messages", "corpses")
+_POSE = {
+    "x": "POSITION_X",
+    "y": "POSITION_Y",
+    "z": "POSITION_Z",
+    "angle": "ANGLE",
+    "pitch": "PITCH",
+    "roll": "ROLL",
+    "fov": "FOV",
+}
 _START_TICS = 10  # input is ignored in the first eight
 _SETTLE_TICS = 40  # longest fall that is waited for
 _MOST_JUNK = 0.02  # share of pixels without a usable depth
@@ -60,8 +69,6 @@ class Game:
         game.set_screen_format(vizdoom.ScreenFormat.RGB24)
         game.set_depth_buffer_enabled(True)
         game.set_labels_buffer_enabled(True)
-        game.set_objects_info_enabled(True)
-        game.set_sectors_info_enabled(True)
         for part in _HIDDEN:
             getattr(game, f"set_render_{part}")(False)
         game.set_render_screen_flashes(False)
@@ -71,32 +78,46 @@ class Game:
         game.set_mode(vizdoom.Mode.PLAYER)
         game.set_episode_timeout(0)
         game.set_available_buttons([vizdoom.Button.TURN_LEFT_RIGHT_DELTA])
-        names = ("POSITION_X", "POSITION_Y", "POSITION_Z", "ANGLE", "PITCH", "ROLL", "FOV")
-        game.set_available_game_variables([getattr(vizdoom.GameVariable, f"CAMERA_{name}") for name in names])
+        self._variables = {
+            name: getattr(vizdoom.GameVariable, f"CAMERA_{variable}") for name, variable in _POSE.items()
+        }
+        game.set_available_game_variables(list(self._variables.values()))
         game.set_seed(recipe.seed % 2**31)
         monsters = "" if recipe.monsters else "-nomonsters "
         # "A SECRET IS REVEALED!" is drawn into picture and depth; some versions do so even with messages off.
         game.add_game_args(f"{monsters}+movebob 0 +cl_showsecretmessage 0 +sv_cheats 1")
-        game.init()
-        self._idle(_START_TICS)
-        for command in ("god", "notarget", "freeze"):
-            game.send_game_command(command)
-        self._idle(2)
-        state = game.get_state()
-        self.world: World = world_of(
+        self.world, self.things = self._read_plan()
+        self._start()
+
+    def _read_plan(self) -> tuple[World, tuple[Thing, ...]]:
+        """The map's sectors and things. Listing them takes longer than drawing, and can be switched off only between
+        two starts: so one start is for reading."""
+        self._game.set_objects_info_enabled(True)
+        self._game.set_sectors_info_enabled(True)
+        self._start()
+        state: Any = self._game.get_state()
+        world = world_of(
             [
                 (s.floor_height, s.ceiling_height, [(n.x1, n.y1, n.x2, n.y2, n.is_blocking) for n in s.lines])
                 for s in state.sectors
             ]
         )
-        self.things = tuple(
+        things = tuple(
             Thing(o.name, o.category, o.position_x, o.position_y, o.position_z)
             for o in state.objects
             if o.name != "DoomPlayer"
         )
-        # Listing every sector and object in each state takes more time than drawing.
-        game.set_objects_info_enabled(False)
-        game.set_sectors_info_enabled(False)
+        self._game.close()
+        self._game.set_objects_info_enabled(False)
+        self._game.set_sectors_info_enabled(False)
+        return world, things
+
+    def _start(self) -> None:
+        self._game.init()
+        self._idle(_START_TICS)
+        for command in ("god", "notarget", "freeze"):
+            self._game.send_game_command(command)
+        self._idle(2)
 
     def close(self) -> None:
         self._game.close()
@@ -121,7 +142,6 @@ class Game:
         The shot's pose holds what the engine says: x, y, z, angle, pitch, roll, fov.
         """
         self._game.make_action([self._pose()["angle"] - angle], 1)
-        self._idle(1)
         state: Any = self._game.get_state()
         return Shot(
             state.screen_buffer.copy(),
@@ -139,5 +159,4 @@ class Game:
         self._game.make_action([0.0], tics)
 
     def _pose(self) -> dict[str, float]:
-        values: Any = self._game.get_state().game_variables
-        return dict(zip(("x", "y", "z", "angle", "pitch", "roll", "fov"), map(float, values), strict=True))
+        return {name: self._game.get_game_variable(variable) for name, variable in self._variables.items()}

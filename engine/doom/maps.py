@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +54,7 @@ def scenario_maps() -> tuple[GameMap, ...]:
 
 def split_maps(maps: Iterable[GameMap]) -> tuple[list[GameMap], list[GameMap]]:
     """(train, test): MAP29 to MAP32 and E4M7 to E4M9 are for testing, in every experiment."""
-    ordered: Sequence[GameMap] = list(maps)
+    ordered = list(maps)
     return [each for each in ordered if str(each) not in _TEST], [each for each in ordered if str(each) in _TEST]
 
 

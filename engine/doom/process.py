@@ -26,6 +26,7 @@ from engine.doom.recipe import Recipe
 from engine.doom.wire import receive
 
 _QUEUED_BYTES = 96 * 2**20  # that a game may be ahead of whoever reads
+_FAREWELL_S = 10
 _LOG_BYTES = 2_000  # of the engine's last words, for the message
 
 
@@ -75,6 +76,8 @@ class GameProcess:
             if isinstance(item, GameError):
                 raise item
             yield item
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL_S)  # it ends its engine itself
 
     def close(self) -> None:
         self._closed.set()

@@ -19,7 +19,10 @@ class Recipe:
     headings: int = 8
     width: int = 320
     height: int = 240
-    reach: tuple[float, float] = (128.0, 256.0)  # units from the anchor to the other stands
+    reach: tuple[float, float] = (
+        128.0,
+        256.0,
+    )  # units from the anchor to the other stands, half the first between them
     clearance: float = 48.0  # units from walls and things to the camera
     box: tuple[float, float, float] = (1024.0, 1024.0, 256.0)  # units, of a scene along x, y, z
     below: float = 64.0  # units of the box that lie below the anchor's floor

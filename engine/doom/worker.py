@@ -53,16 +53,16 @@ def collect_map(game: Game, game_map: GameMap, recipe: Recipe, out: IO[bytes]) -
 
 def _anchors(game: Game, places: Floats, things: Floats, recipe: Recipe, rng: np.random.Generator) -> Iterator[Floats]:
     """Places in random order, those far from the earlier ones first: scenes that overlap little teach more."""
-    order = places[rng.permutation(len(places))]
+    left = places[rng.permutation(len(places))]
     spacing = min(recipe.box[:2]) / 2
-    while len(order) and spacing > _GRID:
-        kept: list[Floats] = []
-        for place in order:
-            if all(np.linalg.norm(place - other) >= spacing for other in kept):
-                kept.append(place)
-                if _is_near(game, place, things, recipe.near_things):
-                    yield place
-        order = np.array([place for place in order if not any((place == other).all() for other in kept)])
+    while len(left) and spacing > _GRID:
+        far = left
+        while len(far):
+            place = far[0]
+            far = far[np.linalg.norm(far - place, axis=1) >= spacing]
+            left = left[(left != place).any(1)]
+            if _is_near(game, place, things, recipe.near_things):
+                yield place
         spacing /= 2
 
 
@@ -81,15 +81,22 @@ def _shots(
     distances = np.linalg.norm(places - anchor, axis=1)
     around = places[(distances >= recipe.reach[0]) & (distances <= recipe.reach[1])]
     around = around[rng.permutation(len(around))]
-    around = around[game.world.sees(anchor, around)][: _ROUNDS * recipe.stands]
+    around = around[game.world.sees(anchor, around)]
     shots: list[tuple[int, Shot]] = []
+    stood: list[Floats] = []
+    tried = 0
     for place in np.concatenate([anchor[None], around]):
+        if any(np.linalg.norm(place - other) < recipe.reach[0] / 2 for other in stood):
+            continue  # views from nearly one place teach nothing about depth
         taken = _look_around(game, int(place[0]), int(place[1]), recipe.headings, float(rng.uniform(0, 360)))
-        if not taken and place is anchor:
-            return []
+        if taken:
+            stood.append(place)
         shots += [(len(shots) // recipe.headings, shot) for shot in taken]
         if len(shots) == recipe.views:
             return shots
+        tried += 1
+        if not stood or tried > _ROUNDS * recipe.stands:
+            break  # the anchor itself is no place to stand, or too few others are
     return []
 
 

@@ -185,10 +185,11 @@ def _draw_lines(
 ) -> npt.NDArray[np.bool_]:
     """Cells that a line passes through, sampled every quarter of a cell."""
     canvas = np.zeros(shape, bool)
-    for x1, y1, x2, y2 in lines.tolist():
-        steps = int(np.hypot(x2 - x1, y2 - y1) / cell * 4) + 2
-        i = np.floor((np.linspace(x1, x2, steps) - origin[0]) / cell).astype(np.int64)
-        j = np.floor((np.linspace(y1, y2, steps) - origin[1]) / cell).astype(np.int64)
+    corners = (lines.reshape(-1, 2, 2) - origin) / cell  # in cells
+    near = ((corners.max(1) >= 0) & (corners.min(1) <= (shape[1], shape[0]))).all(1)
+    for start, end in corners[near]:
+        steps = int(np.abs(end - start).max() * 4) + 2
+        i, j = np.floor(np.linspace(start, end, steps)).astype(np.int64).T
         kept = (i >= 0) & (i < shape[1]) & (j >= 0) & (j < shape[0])
         canvas[j[kept], i[kept]] = True
     return canvas

@@ -30,6 +30,7 @@ class Record(NamedTuple):
     text: str | None = None
     tokens: int | None = None
     logprob: float | None = None
+    self_certainty: float | None = None
     score: float | None = None  # of a reward model
     finish: str = ""
     reason: str = ""

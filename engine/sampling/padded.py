@@ -60,7 +60,7 @@ class PaddedRunner:
         self._prefixes = np.zeros(max_batch, np.int64)
         self._keys = torch.zeros(max_batch, dtype=torch.int64, device=model.device)
         self._tokens = torch.zeros(max_batch, dtype=torch.int64, device=model.device)
-        self._logprobs = torch.zeros(max_batch, device=model.device)
+        self._logprobs, self._certainties = torch.zeros(2, max_batch, device=model.device)
 
     def limits(self, limits: Limits) -> Limits:
         return replace(limits, node_page=max(1, limits.node_tokens), sample_page=limits.sample_tokens)
@@ -186,12 +186,13 @@ class PaddedRunner:
         )
 
     def _draw(self, rows: Tensor, logits: Tensor, drawn: Tensor) -> None:
-        tokens, logprobs = self._sampler.draw(logits, self._keys[rows], drawn)
-        self._tokens[rows], self._logprobs[rows] = tokens, logprobs
+        tokens, logprobs, certainties = self._sampler.draw(logits, self._keys[rows], drawn)
+        self._tokens[rows], self._logprobs[rows], self._certainties[rows] = tokens, logprobs, certainties
 
     def collect(self, rows: int) -> Output:
-        both = torch.stack([self._tokens[:rows].int(), self._logprobs[:rows].view(torch.int32)])
-        return Output(both.cpu().numpy(), None)
+        floats = (self._logprobs[:rows], self._certainties[:rows])
+        values = torch.stack([self._tokens[:rows].int(), *(each.view(torch.int32) for each in floats)])
+        return Output(values.cpu().numpy(), None)
 
     def _tensor(self, values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self._device)

@@ -38,7 +38,7 @@ class _State:
     drawn: Tensor  # int32: tokens drawn
     limits: Tensor  # int32
     active: Tensor  # int32: 1 while the sample goes on
-    output: Tensor  # int32 (2, rows): token, and the bits of its fp32 log-probability
+    output: Tensor  # int32 (3, rows): token, the bits of its fp32 log-probability and of the self-certainty
 
     @staticmethod
     def empty(rows: int, device: torch.device) -> _State:
@@ -46,7 +46,7 @@ class _State:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         wide = partial(zeros, dtype=torch.int64)
-        return _State(wide(rows), wide(rows), zeros(rows), zeros(rows), zeros(rows), zeros(rows), output=zeros(2, rows))
+        return _State(wide(rows), wide(rows), zeros(rows), zeros(rows), zeros(rows), zeros(rows), output=zeros(3, rows))
 
 
 class PagedRunner:
@@ -348,12 +348,13 @@ class PagedRunner:
         drawn = self._sampler.draw(self._decoder.logits(hidden), state.keys[:rows], state.drawn[:rows])
         self._advance(slice(0, rows), *drawn)
 
-    def _advance(self, rows: Tensor | slice, tokens: Tensor, logprobs: Tensor) -> None:
+    def _advance(self, rows: Tensor | slice, tokens: Tensor, logprobs: Tensor, certainties: Tensor) -> None:
         """Note the drawn tokens; samples that reached their end stay where they are."""
         state = self._state
         active = state.active[rows]
         state.output[0, rows] = tokens.int()
         state.output[1, rows] = logprobs.view(torch.int32)
+        state.output[2, rows] = certainties.view(torch.int32)
         state.tokens[rows] = torch.where(active > 0, tokens, state.tokens[rows])
         state.positions[rows] += active
         state.drawn[rows] += active

@@ -69,6 +69,7 @@ class Run:
         self._depth = limits.sample_tokens + runner.lag + 1
         self._tokens = np.zeros((self._depth, limits.batch), np.int32)
         self._logprobs = np.zeros((self._depth, limits.batch), np.float32)
+        self._certainties = np.zeros((self._depth, limits.batch), np.float32)
         self._prefixes = np.zeros(limits.batch, np.int64)  # tokens before each row's own; 0 for a free row
         self._node_tokens: dict[int, int] = {}  # by open problem
         self._ends = np.zeros(model.shape.vocabulary, np.bool_)
@@ -151,9 +152,10 @@ class Run:
 
     def _land(self, flight: _Flight) -> tuple[int, list[Sample]]:
         """Read a step's tokens: (how many count, samples that ended with it)."""
-        tokens, logprobs = flight.output.read()
+        tokens, logprobs, certainties = flight.output.read()
         rows, line = len(tokens), flight.step % self._depth
         self._tokens[line, :rows], self._logprobs[line, :rows] = tokens, logprobs
+        self._certainties[line, :rows] = certainties
         # Ids beyond the tokenizer end nothing.
         ending = flight.counted & (flight.last | self._candidates[tokens * flight.counted])
         samples = []
@@ -182,6 +184,7 @@ class Run:
             text=text,
             token_ids=tuple(tokens),
             logprob=float(self._logprobs[lines, row].sum(dtype=np.float64)),
+            self_certainty=float(self._certainties[lines, row].mean(dtype=np.float64)),
             finish=finish,
             seed=drawing.key,
         )
@@ -262,7 +265,8 @@ class Run:
             self.scheduler.move(source, target)
             self._drawings[target], self._prefixes[target] = self._drawings[source], self._prefixes[source]
             self._drawings[source], self._prefixes[source] = None, 0
-            self._tokens[:, target], self._logprobs[:, target] = self._tokens[:, source], self._logprobs[:, source]
+            for kept in (self._tokens, self._logprobs, self._certainties):
+                kept[:, target] = kept[:, source]
 
     def _stats(self, new: int, batch: int) -> StepStats:
         prefilled, self._prefilled = self._prefilled, 0

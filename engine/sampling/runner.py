@@ -29,14 +29,14 @@ class Start:
 class Output:
     """The tokens of a step, on their way to the host."""
 
-    values: NDArray[np.int32]  # (2, rows): token, bits of the fp32 log-probability
+    values: NDArray[np.int32]  # (3, rows): token, bits of the fp32 log-probability, of the self-certainty
     arrived: torch.cuda.Event | None
 
-    def read(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def read(self) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
         """Waits for them. Rows in which nothing ran hold anything."""
         if self.arrived is not None:
             self.arrived.synchronize()
-        return self.values[0], self.values[1].view(np.float32)
+        return self.values[0], self.values[1].view(np.float32), self.values[2].view(np.float32)
 
 
 class Runner(Protocol):

@@ -35,8 +35,8 @@ class Sampler:
         self._settings.copy_(torch.tensor(values, dtype=self._settings.dtype))
         self.way = (params.top_p < 1 or params.top_k > 0, params.temperature == 0)
 
-    def draw(self, logits: Tensor, keys: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """logits (rows, vocabulary) -> (token ids int64 (rows,), raw log-probabilities fp32 (rows,)).
+    def draw(self, logits: Tensor, keys: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """logits (rows, vocabulary) -> (token ids int64 (rows,), raw log-probabilities fp32 (rows,), self-certainties).
 
         keys: int64 sample keys; positions: integer index of the drawn token within its sample.
         """

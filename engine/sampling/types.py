@@ -57,9 +57,10 @@ class Request:
 class Sample:
     """One finished sample.
 
-    `token_ids` and `logprob` cover every drawn token, the end token and the tokens of a stop string included;
-    `text` ends before the stop string. `logprob` is the sum of raw log-probabilities in nats: at temperature 1
-    and before the filters.
+    `token_ids`, `logprob` and `self_certainty` cover every drawn token, the end token and the tokens of a stop string
+    included; `text` ends before the stop string. `logprob` is the sum of raw log-probabilities in nats: at temperature
+    1 and before the filters. `self_certainty` is the mean over the tokens of KL(uniform || p) in nats, just as raw;
+    higher is surer (Kang et al. 2025, arXiv 2502.18581). It is infinite where the model rules out a token.
     """
 
     problem: int
@@ -67,6 +68,7 @@ class Sample:
     text: str
     token_ids: tuple[int, ...]
     logprob: float
+    self_certainty: float
     finish: Finish
     seed: int  # the sample's 64-bit random key as a signed integer
 

@@ -1,6 +1,6 @@
 """The three stages that are trained, each a `Stage` of engine.scenes.training: what it learns from, and its losses.
 
-scenes = SceneTensors.read(train, grid=..., size=128, stride=4).to("cuda")
+scenes = pack_scenes(train, PackSettings(...), folder).tensors(cameras=8).to("cuda")  # engine.scenes.data
 train_stage(AutoencoderStage(autoencoder, scenes), budget, folder=...)
 train_stage(LatentStage(latents, autoencoder, scenes), budget, folder=...)
 train_stage(DiffusionStage(diffusion, encode_scenes(autoencoder, latents, scenes)), budget, folder=...)

@@ -5,7 +5,7 @@ engine.selection.reward scores answers with a reward model; it needs torch and i
 
 from engine.selection.answers import NO_ANSWER, Answers
 from engine.selection.best_of import best_of
-from engine.selection.curves import Selection, SelectionCurve, selection_curves
+from engine.selection.curves import Selection, SelectionCurve, scored_curves, selection_curves
 from engine.selection.scores import mean_log_probability, self_certainty
 from engine.selection.vote import VoteBars, Votes, majority_votes, vote_bars, weighted_votes
 
@@ -19,6 +19,7 @@ __all__ = [
     "best_of",
     "majority_votes",
     "mean_log_probability",
+    "scored_curves",
     "selection_curves",
     "self_certainty",
     "vote_bars",

@@ -58,11 +58,21 @@ def selection_curves(
     majority = majority_votes(problems, grid, draws=draws, seed=seed)
     curves = [_curve("majority vote", majority, n, coverage)]
     if problems and all(each.score is not None for each in problems):
-        best = best_of(problems, grid)
-        weighted = weighted_votes(problems, grid, draws=draws, seed=seed)
-        exact = Votes(grid, best, np.ones(best.shape, dtype=np.bool_), np.zeros_like(best))
-        curves += [_curve("best of k", exact, n, coverage), _curve("weighted vote", weighted, n, coverage)]
+        curves += scored_curves(problems, grid, draws=draws, seed=seed)
     return Selection(coverage, tuple(curves))
+
+
+def scored_curves(
+    problems: Sequence[Answers], ks: npt.ArrayLike | None = None, *, draws: int = 100, seed: int = 0
+) -> tuple[SelectionCurve, SelectionCurve]:
+    """Best of k and weighted vote alone. Raises ValueError when a problem has no scores."""
+    grid = common_ks(problems, ks)
+    n, c = counts(problems)
+    coverage = coverage_curve(n, c, grid)
+    best = best_of(problems, grid)
+    exact = Votes(grid, best, np.ones(best.shape, dtype=np.bool_), np.zeros_like(best))
+    weighted = weighted_votes(problems, grid, draws=draws, seed=seed)
+    return _curve("best of k", exact, n, coverage), _curve("weighted vote", weighted, n, coverage)
 
 
 def _curve(selector: Selector, votes: Votes, n: Ints, coverage: Curve) -> SelectionCurve:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +42,32 @@ class RewardModel:
         template, encoded as a text pair. Longer ones than the model's context lose tokens from the front of the
         question, so that the end of the answer, where its result stands, is always read.
         """
-        ids = [self._encode(question, answer) for question, answer in pairs]
-        scores = np.empty(len(ids), dtype=np.float64)
-        # Pairs of like length share a batch: little padding is computed.
-        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
-            scores[chosen] = self._forward([ids[index] for index in chosen])
-        if np.isnan(scores).any():
-            raise ModelError(f"{self.source} gave NaN scores: its weights do not fit its configuration or dtype")
+        scores = np.empty(len(pairs), dtype=np.float64)
+        for chosen, found in self.batches(pairs, batch=batch):
+            scores[chosen] = found
         return scores
+
+    def batches(self, pairs: Sequence[tuple[str, str]], *, batch: int = 16) -> Iterator[tuple[list[int], Floats]]:
+        """The same, a batch at a time as it is done: (places of its pairs, their scores).
+
+        Pairs of like length share a batch, so little padding is computed; the longest come first, so what does not
+        fit fails at once. A batch that is too large for the device's memory is halved.
+        """
+        ids = [self._encode(question, answer) for question, answer in pairs]
+        order = sorted(range(len(ids)), key=lambda index: -len(ids[index]))
+        while order:
+            chosen = order[:batch]
+            try:
+                scores = self._forward([ids[index] for index in chosen])
+            except RuntimeError as error:
+                if "out of memory" not in str(error) or len(chosen) == 1:
+                    raise
+                batch = len(chosen) // 2
+                continue
+            if not np.isfinite(scores).all():
+                raise ModelError(f"{self.source} gave NaN scores: its weights do not fit its configuration or dtype")
+            del order[: len(chosen)]
+            yield chosen, scores
 
     def _encode(self, question: str, answer: str) -> list[int]:
         if self.tokenizer.chat_template:

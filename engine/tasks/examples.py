@@ -29,23 +29,28 @@ GSM8K = (
         "90 / 1.5 = 60\n60 * 4 = 240\n#### 240",
     ),
 )
+# Each ends in the sentence that Minerva's grading looks for; the box serves math-verify.
 MATH = (
     Example(
         "What is the sum of the roots of $x^2 - 7x + 10 = 0$?",
-        "The roots of $x^2 + bx + c$ sum to $-b$, and here $b = -7$. So the sum is $\\boxed{7}$.",
+        "The roots of $x^2 + bx + c$ sum to $-b$, and here $b = -7$. So the sum is $\\boxed{7}$.\n"
+        "Final Answer: The final answer is $7$. I hope it is correct.",
     ),
     Example(
         "Two fair coins are tossed. What is the probability that both show heads?",
         "Each shows heads with probability $\\frac12$, and they do not influence each other, so it is "
-        "$\\frac12 \\cdot \\frac12 = \\boxed{\\frac{1}{4}}$.",
+        "$\\frac12 \\cdot \\frac12 = \\boxed{\\frac{1}{4}}$.\n"
+        "Final Answer: The final answer is $\\frac{1}{4}$. I hope it is correct.",
     ),
     Example(
         "Simplify $\\sqrt{50} - \\sqrt{8}$.",
-        "$\\sqrt{50} = 5\\sqrt2$ and $\\sqrt8 = 2\\sqrt2$, so the difference is $\\boxed{3\\sqrt{2}}$.",
+        "$\\sqrt{50} = 5\\sqrt2$ and $\\sqrt8 = 2\\sqrt2$, so the difference is $\\boxed{3\\sqrt{2}}$.\n"
+        "Final Answer: The final answer is $3\\sqrt{2}$. I hope it is correct.",
     ),
     Example(
         "How many positive divisors does $12$ have?",
-        "$12 = 2^2 \\cdot 3$, so there are $(2 + 1)(1 + 1) = \\boxed{6}$ divisors.",
+        "$12 = 2^2 \\cdot 3$, so there are $(2 + 1)(1 + 1) = \\boxed{6}$ divisors.\n"
+        "Final Answer: The final answer is $6$. I hope it is correct.",
     ),
 )
 CODE_CONTESTS = (

@@ -39,8 +39,8 @@ _ALL = (
         name="math",
         title="MATH",
         help="As published: 10,000 samples at temperature 0.6. The paper shows Minerva's fixed examples; ours "
-        "stand in their place.",
-        verifier="math-verify",
+        "stand in their place. Graded in paper mode; math-verify can grade again.",
+        verifier="math-minerva",
         template="Problem:\n{question}\n\nSolution:",
         stop=("Problem:",),
         few_shot=examples.MATH,

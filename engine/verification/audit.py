@@ -17,7 +17,11 @@ from engine.verification.settings import Settings
 from engine.verification.types import Gold, Verdict
 
 # How a gold answer is written so that the verifiers of answers find it.
-_AS_ANSWER = {"gsm8k": "#### {}", "math-verify": "${}$"}
+_AS_ANSWER = {
+    "gsm8k": "#### {}",
+    "math-minerva": "Final Answer: The final answer is {}. I hope it is correct.",
+    "math-verify": "${}$",
+}
 
 
 @dataclass(frozen=True, slots=True)

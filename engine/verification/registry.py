@@ -9,6 +9,7 @@ from engine.verification.codefunction import FunctionVerifier
 from engine.verification.codestdio import StdioVerifier
 from engine.verification.custom import CustomVerifier, EndpointVerifier
 from engine.verification.gsm8k import Gsm8kVerifier
+from engine.verification.mathminerva import MinervaVerifier
 from engine.verification.mathverify import MathVerifier
 from engine.verification.patch import HarnessVerifier, PatchVerifier
 from engine.verification.prooflean import LeanVerifier
@@ -20,6 +21,7 @@ VERIFIERS: dict[str, Verifier] = {
     for verifier in (
         Gsm8kVerifier(),
         MathVerifier(),
+        MinervaVerifier(),
         StdioVerifier(),
         FunctionVerifier(),
         RocqVerifier(),

@@ -90,6 +90,10 @@ class Kind(ABC):
     def summary(self, experiment: Experiment) -> dict[str, Any]:
         """What lists and comparisons show: {"label", "value", "text", "spark": [floats]}."""
 
+    def spec_changed(self, experiment: Experiment, spec: Any) -> None:  # noqa: B027  # most kinds keep no such figures
+        """Bring figures that were counted under the old Spec in line with the new one, inside the transaction that
+        stores it."""
+
     def news(self, shard: Shard) -> dict[str, Any]:
         """What the runner of a shard should hear while it works: JSON-able, the whole each time. The supervisor asks
         about once a second and passes on what changed (Context.news)."""

@@ -1,4 +1,4 @@
-"""From logits to tokens: filters, counter-based Gumbel noise, argmax and the raw log-probability."""
+"""From logits to tokens: filters, counter-based Gumbel noise, argmax, the raw log-probability and self-certainty."""
 
 from kernels.sampling.draw import draw
 

@@ -16,7 +16,7 @@ def draw(
     filtered: bool,
     greedy: bool,
     token_words: Tensor,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw one token per row: argmax(logit / temperature + Gumbel noise) over the tokens that the filters keep.
 
     logits: (rows, V), bf16, fp16 or fp32, rows apart by any stride. keys: int64 (rows,) sample keys. positions:
@@ -29,8 +29,10 @@ def draw(
     together: where a tie crosses the edge of top_k or top_p, all of it is kept (transformers does so for top_k,
     and for top_p keeps an arbitrary part of the tie).
 
-    Returns (token ids int64 (rows,), log-probabilities fp32 (rows,)). The log-probability is raw: at
-    temperature 1 and before the filters. Equal scores go to the smaller id.
+    Returns (token ids int64 (rows,), log-probabilities fp32 (rows,), self-certainties fp32 (rows,)). The last two
+    are raw: at temperature 1 and before the filters. Equal scores go to the smaller id. Self-certainty is the
+    divergence KL(uniform || p) of the row's distribution in nats, -1/V sum over tokens of log(V p) = log-sum-exp
+    - log V - mean logit (Kang et al. 2025, arXiv 2502.18581): 0 where all are alike, infinite where one is banned.
     """
     arguments = (logits, keys, positions, settings)
     if not logits.is_cuda:

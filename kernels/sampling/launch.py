@@ -1,16 +1,17 @@
 """`draw` in Triton: one pass over the logits, and a few more only for rows whose first choice a filter refuses.
 
-Stage one splits each row into chunks and keeps, of every chunk, the largest logit, the sums of exponentials, and the
-winner of logit / temperature + noise. Stage two, one program a row, merges the chunks. With filters it proposes the
-winner: a winner over all tokens that the filters keep is the winner over the kept ones. If it is refused, all kept
-tokens have larger logits than it, so the next proposal is the winner among those; one pass counts the tokens above a
-proposal, sums their mass and finds the next one. The chance to be refused is the mass that the filters drop, so most
-rows need one pass more, and nothing is ever sorted.
+Stage one splits each row into chunks and keeps, of every chunk, the largest logit, the sums of exponentials, the sum of
+the logits, and the winner of logit / temperature + noise. Stage two, one program a row, merges the chunks. With filters
+it proposes the winner: a winner over all tokens that the filters keep is the winner over the kept ones. If it is
+refused, all kept tokens have larger logits than it, so the next proposal is the winner among those; one pass counts the
+tokens above a proposal, sums their mass and finds the next one. The chance to be refused is the mass that the filters
+drop, so most rows need one pass more, and nothing is ever sorted.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +58,7 @@ def draw(
     greedy: bool,
     token_words: Tensor,
     blocks: Blocks = Blocks(),
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """See `kernels.sampling.draw`."""
     rows, vocabulary = logits.shape
     if logits.stride(1) != 1:
@@ -66,10 +67,11 @@ def draw(
     chunk = next(fine, blocks.chunks[-1])
     chunks = triton.cdiv(vocabulary, chunk)
     device = logits.device
-    found = torch.empty(4, rows, chunks, dtype=torch.float32, device=device)
+    found = torch.empty(5, rows, chunks, dtype=torch.float32, device=device)
     winners = torch.empty(rows, chunks, dtype=torch.int32, device=device)
     tokens = torch.empty(rows, dtype=torch.int64, device=device)
     logprobs = torch.empty(rows, dtype=torch.float32, device=device)
+    certainties = torch.empty_like(logprobs)
     if rows:
         row = (logits, logits.stride(0), vocabulary, token_words, keys, positions, settings)
         flags = {"GREEDY": greedy, "FILTERED": filtered and not greedy}
@@ -83,13 +85,15 @@ def draw(
             rows * chunks,
             tokens,
             logprobs,
+            certainties,
+            math.log(vocabulary),
             chunks,
             CHUNKS=triton.next_power_of_2(chunks),
             TILE=blocks.row_tile,
             **flags,
             num_warps=blocks.row_warps,
         )
-    return tokens, logprobs
+    return tokens, logprobs, certainties
 
 
 # Numbers that change with the rows are no reason to compile anew for each batch size.
@@ -110,7 +114,8 @@ def _scan(
     GREEDY: tl.constexpr,
     FILTERED: tl.constexpr,
 ):
-    """One chunk of one row -> its largest logit, the two sums of exponentials relative to it, best score and winner.
+    """One chunk of one row -> its largest logit, the two sums of exponentials relative to it, best score, winner and
+    sum of logits.
 
     Rows are the fast axis of the grid: programs that run together read the same token words.
     """
@@ -125,9 +130,11 @@ def _scan(
     tempered = 0.0
     best = -_INFINITY
     winner = start
+    sums = tl.zeros([TILE], tl.float32)  # by place in the tile: one reduction after the loop, none in it
     for first in range(start, stop, TILE):
         columns = first + tl.arange(0, TILE)
         x = tl.load(line + columns, mask=columns < vocabulary, other=-_INFINITY).to(tl.float32)
+        sums += tl.where(columns < vocabulary, x, 0.0)
         new_peak = tl.maximum(peak, tl.max(x, 0))
         base = _finite(new_peak)
         total = total * _weight(peak, base, 1.0) + tl.sum(_weight(x, base, 1.0), 0)
@@ -145,6 +152,7 @@ def _scan(
     tl.store(found_ptr + plane + place, total)
     tl.store(found_ptr + 2 * plane + place, tempered)
     tl.store(found_ptr + 3 * plane + place, best)
+    tl.store(found_ptr + 4 * plane + place, tl.sum(sums, 0))
     tl.store(winners_ptr + place, winner)
 
 
@@ -162,13 +170,15 @@ def _settle(
     plane,
     tokens_ptr,
     logprobs_ptr,
+    certainties_ptr,
+    log_vocabulary,
     chunks,
     CHUNKS: tl.constexpr,
     TILE: tl.constexpr,
     GREEDY: tl.constexpr,
     FILTERED: tl.constexpr,
 ):
-    """Merges the chunks of one row, applies the filters, and writes the token and its log-probability."""
+    """Merges the chunks of one row, applies the filters, and writes the token with its two statistics."""
     row = tl.program_id(0).to(tl.int64)
     line = logits_ptr + row * stride
     each = tl.arange(0, CHUNKS)
@@ -210,6 +220,8 @@ def _settle(
                 token = _best_above(line, vocabulary, token_words_ptr, low, odd, floor, inverse, token, TILE)
     tl.store(tokens_ptr + row, token.to(tl.int64))
     tl.store(logprobs_ptr + row, tl.load(line + token).to(tl.float32) - log_total)
+    sums = tl.load(found_ptr + 4 * plane + place, mask=used, other=0.0)
+    tl.store(certainties_ptr + row, log_total - log_vocabulary - tl.sum(sums, 0) / vocabulary)
 
 
 @triton.jit

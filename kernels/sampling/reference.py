@@ -24,7 +24,7 @@ def draw(
     filtered: bool,
     greedy: bool,
     token_words: Tensor,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """See `kernels.sampling.draw`."""
     low, high = (word.unsqueeze(1) for word in position_keys(keys, positions))
     step = _CPU_ROWS if logits.device.type == "cpu" else max(1, len(logits))
@@ -44,10 +44,13 @@ def draw(
                 noise.masked_fill_(rows < floor, float("-inf"))
             tokens = noise.argmax(dim=-1)
         chosen = rows.gather(1, tokens.unsqueeze(1)).squeeze(1)
-        drawn.append((tokens, chosen - torch.logsumexp(rows, dim=-1)))
+        log_total = torch.logsumexp(rows, dim=-1)
+        drawn.append((tokens, chosen - log_total, log_total - math.log(rows.shape[-1]) - rows.mean(dim=-1)))
     if not drawn:
-        return torch.empty(0, dtype=torch.int64, device=logits.device), torch.empty(0, device=logits.device)
-    return torch.cat([tokens for tokens, _ in drawn]), torch.cat([logprobs for _, logprobs in drawn])
+        none = torch.empty(0, device=logits.device)
+        return none.long(), none, none
+    tokens, logprobs, certainties = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    return tokens, logprobs, certainties
 
 
 def _draw_filtered(

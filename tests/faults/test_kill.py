@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import Client, override_settings
 
+from jobs import services
 from jobs.kinds.sampling.models import Problem, Sample
+from jobs.kinds.sampling.spec import ExtraDraw
 from jobs.live import live_state
 from jobs.models import Experiment, Status
 from tests.faults.conftest import PROBLEMS, SAMPLES
@@ -30,12 +32,15 @@ def has_ended(experiment: Experiment) -> bool:
     return experiment.has_ended
 
 
-def assert_exact(experiment: Experiment) -> None:
-    """Exactly problems x samples, none twice; counters and the live state equal a recount."""
+def assert_exact(experiment: Experiment, extra: Mapping[int, int] = {}) -> None:
+    """Exactly problems x samples, and what ``extra`` draws go up to, none twice; counters and the live state equal a
+    recount."""
     experiment.refresh_from_db()
+    planned = {problem: extra.get(problem, SAMPLES) for problem in range(PROBLEMS)}
+    total = sum(planned.values())
     assert experiment.status == Status.FINISHED, experiment.reason
     pairs = Counter(Sample.objects.filter(experiment=experiment).values_list("problem__index", "index"))
-    assert pairs == Counter({(p, i): 1 for p in range(PROBLEMS) for i in range(SAMPLES)})
+    assert pairs == Counter({(p, i): 1 for p in range(PROBLEMS) for i in range(planned[p])})
     recount = {
         problem.index: (
             problem.samples.filter(verdict__in=GRADED).count(),
@@ -44,13 +49,15 @@ def assert_exact(experiment: Experiment) -> None:
         for problem in Problem.objects.filter(experiment=experiment)
     }
     counters = {p.index: (p.n, p.c) for p in Problem.objects.filter(experiment=experiment)}
-    assert counters == recount and {n for n, _ in recount.values()} == {SAMPLES}
+    assert counters == recount and {problem: n for problem, (n, _) in recount.items()} == planned
+    beyond = Problem.objects.filter(experiment=experiment).values_list("index", "extra_n")
+    assert dict(beyond) == {problem: n - SAMPLES for problem, n in planned.items()}
     state = live_state(experiment)
     assert [(stage["state"], stage["done"], stage["total"]) for stage in state["stages"][:2]] == [
-        ("done", PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
+        ("done", total, total)
     ] * 2
     assert {row[0]: (row[1], row[2]) for row in state["kind"]["problems"]} == recount
-    assert (state["kind"]["drawn"], state["kind"]["graded"]) == (PROBLEMS * SAMPLES, PROBLEMS * SAMPLES)
+    assert (state["kind"]["drawn"], state["kind"]["graded"]) == (total, total)
     assert state["workers"] == [] and len(state["artifacts"]) == 3
 
 
@@ -84,10 +91,28 @@ def test_killed_in_the_middle(
     assert page_state(stack, person, experiment)["seq"] == experiment.last_seq
 
 
+def test_killed_in_the_middle_of_an_extra_draw(stack: Stack, submit_sampling: Callable[[], Experiment]) -> None:
+    """Problems 1, 3 and 4 go on, each up to another number; the GPU worker dies in between."""
+    extra = {1: 400, 3: SAMPLES + 7, 4: 500}
+    experiment = submit_sampling()
+    stack.start("gpu", "cpu", "reconciler")
+    wait_for(lambda: has_ended(experiment), 90)
+    assert_exact(experiment)
+    services.draw_extra(experiment=experiment, draw=ExtraDraw.of(extra), number=1)
+    before = PROBLEMS * SAMPLES
+    wait_for(lambda: drawn(experiment) > before, 60)
+    at_kill = drawn(experiment)
+    kill_and_restart("gpu")(stack)
+    wait_for(lambda: has_ended(experiment), 90)
+    assert at_kill < before + sum(extra.values()) - 3 * SAMPLES, "the kill came too late to test anything"
+    assert_exact(experiment, extra)
+
+
 def test_a_runner_killed_where_problems_stop_when_solved(
     stack: Stack, submit_sampling: Callable[..., Experiment], tmp_path: Path
 ) -> None:
-    """About one text in ten is right. Whatever was in flight: each sample up to the first right one is there once."""
+    """About one text in ten is right. However many are saved, which is a matter of time: each sample up to the first
+    right one is there once."""
     folder = tmp_path / "verifiers"
     folder.mkdir()
     (folder / "some.py").write_text(
@@ -103,7 +128,6 @@ def test_a_runner_killed_where_problems_stop_when_solved(
     kill_runner(stack)
     wait_for(lambda: has_ended(experiment), 120)
     assert experiment.status == Status.FINISHED, experiment.reason
-    assert drawn(experiment) < PROBLEMS * SAMPLES
     for problem in Problem.objects.filter(experiment=experiment):
         samples = dict(problem.samples.values_list("index", "verdict"))
         right = [index for index, verdict in samples.items() if verdict == "correct"]

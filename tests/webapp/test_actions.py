@@ -63,6 +63,18 @@ def test_regrade_needs_a_verifier_there_is(as_user: SignIn, bob: User, make_expe
     assert level == "error"
 
 
+def test_score_asks_for_a_model_there_is(as_user: SignIn, bob: User, make_experiment: MakeExperiment) -> None:
+    experiment = make_experiment(status=Status.FINISHED)
+    client = as_user(bob)
+    for wrong in ({"scorer": "nowhere"}, {"scorer": "a/b", "label": "first"}, {"scorer": ""}, {"scorer": "x" * 400}):
+        level, text = act(client, "score", experiment, **wrong)
+        assert level == "error" and text.endswith(".")
+    assert act(client, "score", experiment, scorer="org/judge", label="0")[0] == "success"
+    experiment.refresh_from_db()
+    assert (experiment.spec["scorer"], experiment.spec["scorer_label"]) == ("org/judge", 0)
+    assert experiment.shards.filter(stage="score").exists()
+
+
 def test_rename(as_user: SignIn, bob: User, submitted: Experiment) -> None:
     client = as_user(bob)
     assert act(client, "rename", submitted, name="  Better name ")[0] == "success"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from engine.coverage import coverage_curve
-from engine.selection import NO_ANSWER, best_of, selection_curves
-from jobs.kinds.sampling.models import Sample, Verdict
+from engine.selection import NO_ANSWER, best_of, scored_curves, selection_curves
+from jobs.kinds.sampling.models import Sample, Score, Scorer, Verdict
 from jobs.models import Experiment, Shard, ShardStatus, Status, Worker
+from tests.engine.shared import shared_data
 from tests.webapp.test_live_page import share
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import User
@@ -140,6 +143,60 @@ def test_rewards_add_their_selectors(make_experiment: Make) -> None:
     assert methods["reward"]["coverage"] == pytest.approx(wanted[1].value, rel=1e-5)
     assert methods["weighted"]["coverage"] == pytest.approx(wanted[2].value, rel=1e-5)
     experiment.samples.filter(index=5).update(score=None)
+    experiment.last_seq += 1
+    assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
+
+
+def score(experiment: Experiment, first: int) -> None:
+    """A reward model that has scored the first so many samples of every problem, its rewards those of ``reward``."""
+    experiment.spec["scorer"] = "judge"
+    experiment.save()
+    scorer = Scorer.objects.create(experiment=experiment, name="judge")
+    scored = experiment.samples.filter(index__lt=first)
+    Score.objects.bulk_create(Score(scorer=scorer, sample=sample, value=sample.score) for sample in scored)
+    Scorer.objects.filter(pk=scorer.pk).update(scored=scored.count())
+
+
+@pytest.mark.parametrize("first", [40, 25])
+def test_a_reward_model_at_work_has_curves_up_to_what_it_scored(first: int, make_experiment: Make) -> None:
+    """The same curves as from a file's rewards when it has scored all, and of the scored samples alone before."""
+    experiment = answered(make_experiment)
+    reward(experiment)
+    if first == 40:
+        wanted = rewarded_samples(experiment)
+    else:
+        graded = experiment.samples.filter(index__lt=first).exclude(verdict=Verdict.PENDING)
+        wanted = answers._valued(graded, "score")
+    score(experiment, first)
+    assert wanted is not None
+    data = analysis.selection_data(experiment)
+    methods = {method["name"]: method for method in data["methods"]}
+    best, vote = scored_curves([wanted[i] for i in range(6)])
+    assert methods["reward"]["k"] == best.k.tolist() and best.k[-1] == first - 1  # one sample is not graded yet
+    assert methods["reward"]["coverage"] == pytest.approx(best.value, rel=1e-5)
+    assert methods["weighted"]["coverage"] == pytest.approx(vote.value, rel=1e-5)
+    assert methods["majority"]["k"] == data["measured"]["k"]
+    assert (data["scorer"], data["scored"]) == ("judge", 6 * first)
+
+
+def test_a_problem_without_a_score_leaves_no_reward_curve(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    reward(experiment)
+    score(experiment, 40)
+    Score.objects.filter(sample__problem__index=2).delete()
+    assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
+
+
+def test_self_certainty_selects_when_all_samples_have_it(make_experiment: Make) -> None:
+    experiment = answered(make_experiment)
+    experiment.samples.update(self_certainty=F("index") % 7 + 1.5)
+    methods = {method["name"]: method for method in analysis.selection_data(experiment)["methods"]}
+    assert list(methods) == ["majority", "logprob", "certainty", "certainty-vote"]
+    found = answers.certain_samples(experiment)
+    assert found is not None
+    best, _ = scored_curves([found[i] for i in range(6)])
+    assert methods["certainty"]["coverage"] == pytest.approx(best.value, rel=1e-5)
+    experiment.samples.filter(index=3, problem__index=0).update(self_certainty=None)
     experiment.last_seq += 1
     assert [each["name"] for each in analysis.selection_data(experiment)["methods"]] == ["majority", "logprob"]
 
@@ -319,3 +376,35 @@ def test_an_import_without_answers_and_settings_has_both_pages(
         == "No answer was extracted from any sample, and neither rewards nor log-probabilities are known."
     )
     assert selection["votes"] == []  # the page hides the panel
+
+
+def test_a_real_reward_models_scores_give_the_curves_they_give_in_memory(make_experiment: Make) -> None:
+    """100 MATH problems, 8 real answers each, scored by a real reward model (shared/data/README.md): recorded as the
+    score stage does, then read back by the analysis."""
+    with (shared_data("math-rewards") / "math_cot_100.jsonl").open() as lines:
+        rows = [json.loads(line) for line in lines]
+    experiment = make_experiment(problems=100, status=Status.FINISHED, spec={"samples": 8, "scorer": "a/real-one"})
+    scores = {}
+    for problem, row in zip(experiment.problems.order_by("index"), rows, strict=True):
+        right = [bool(each) for each in row["score"]]
+        made = Sample.objects.bulk_create(
+            Sample(
+                experiment=experiment, problem=problem, index=i, finish="stop", canonical=str(row["pred"][i])[:200],
+                verdict=Verdict.CORRECT if right[i] else Verdict.WRONG,
+            )
+            for i in range(8)
+        )  # fmt: skip
+        scores |= {sample.pk: row["pred_score"][i][0] for i, sample in enumerate(made)}
+        problem.n, problem.c, problem.drawn = 8, sum(right), 8
+        problem.save()
+    shard = Shard.objects.create(
+        experiment=experiment, stage="score", stage_index=2, index=0, queue="gpu",
+        payload={"problems": [0, 100], "samples": [0, 8], "scorer": "a/real-one"},
+    )  # fmt: skip
+    told = [{"sample": pk, "score": value} for pk, value in scores.items()]
+    assert experiment.kind_object.record(shard, told, 5) == 800
+    data = analysis.selection_data(experiment)
+    at_8 = {method["name"]: method["coverage"][-1] for method in data["methods"]}
+    assert data["measured"]["coverage"][-1] == pytest.approx(0.96, abs=0.005)
+    assert at_8["reward"] == pytest.approx(0.94, abs=0.005)
+    assert at_8["majority"] == pytest.approx(0.93, abs=0.006)

@@ -20,8 +20,10 @@ from tests.webapp.test_compare import address, series, set_counts, words
 from webapp.accounts.models import Team, User
 from webapp.checks import check_prices
 from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
-from webapp.experiments.sampling.costs import costs_of, gpu_price, token_price
+from webapp.experiments.sampling.costs import costs_of
 from webapp.experiments.sampling.measured import Measured
+from webapp.prices.lookup import gpu_price, token_price
+from webapp.prices.table import installation_prices
 
 Make = Callable[..., Experiment]
 SignIn = Callable[[User], Client]
@@ -57,7 +59,7 @@ def measured(**known: Any) -> Measured:
      ("lab-model-2", False), ("openai:lab-model", False), ("", False)],
 )  # fmt: skip
 def test_token_prices_are_found_by_name(name: str, found: bool, own_prices: Path) -> None:
-    assert (token_price(name) is not None) == found
+    assert (token_price(name, installation_prices()) is not None) == found
 
 
 @pytest.mark.parametrize(
@@ -66,15 +68,15 @@ def test_token_prices_are_found_by_name(name: str, found: bool, own_prices: Path
      ("NVIDIA A100-SXM4-40GB", 1, None), ("CPU, 2 cores", 1, None), ("", 1, None)],
 )  # fmt: skip
 def test_gpu_prices_fit_by_model_and_memory(device: str, count: int, per_hour: float | None, own_prices: Path) -> None:
-    found_count, price = gpu_price(device)
+    found_count, price = gpu_price(device, installation_prices())
     assert (found_count, price and price.per_hour) == (count, per_hour)
 
 
 def test_an_edited_price_counts_at_once(own_prices: Path) -> None:
-    before = token_price("lab-model")
+    before = token_price("lab-model", installation_prices())
     assert before is not None and before.input == 2
     own_prices.write_text(OWN.replace("input = 2.0", "input = 3.5"))
-    after = token_price("lab-model")
+    after = token_price("lab-model", installation_prices())
     assert after is not None and after.input == 3.5
 
 
@@ -83,12 +85,12 @@ def test_a_broken_table_is_said_and_the_shipped_one_used(own_prices: Path) -> No
     own_prices.write_text(OWN.replace("output = 8.0", "output = -8.0"))
     (error,) = check_prices(None)
     assert error.id == "canopy.E008" and "lab-model" in error.msg
-    assert token_price("gpt-4o-mini") is not None
-    assert token_price("lab-model") is None
+    assert token_price("gpt-4o-mini", installation_prices()) is not None
+    assert token_price("lab-model", installation_prices()) is None
 
 
 def test_lines_are_the_papers_formula() -> None:
-    costs = costs_of(measured(shape=SHAPE, prompt_tokens=100, output_tokens=20))
+    costs = costs_of(measured(shape=SHAPE, prompt_tokens=100, output_tokens=20), installation_prices())
     size = ModelSize(SHAPE.n_params, SHAPE.layers, SHAPE.hidden_size)
     once, each = costs.lines["flops_once"], costs.lines["flops_each"]
     assert (once.fixed, once.per_sample) == (float(prompt_flops(size, 100)), float(decode_flops(size, 100, 20)))
@@ -99,12 +101,14 @@ def test_lines_are_the_papers_formula() -> None:
 
 
 def test_dollars_come_from_tokens_or_from_hours(own_prices: Path) -> None:
-    by_token = costs_of(measured(model="lab-model", prompt_tokens=1000, output_tokens=500, worker_seconds=2)).lines
+    by_token = costs_of(
+        measured(model="lab-model", prompt_tokens=1000, output_tokens=500, worker_seconds=2), installation_prices()
+    ).lines
     assert (by_token["dollars_once"].fixed, by_token["dollars_once"].per_sample) == pytest.approx((0.002, 0.004))
     assert by_token["dollars_each"].per_sample == pytest.approx(0.006)
-    by_hour = costs_of(measured(worker_seconds=2, device="2 x Tesla T4 16GB")).lines
+    by_hour = costs_of(measured(worker_seconds=2, device="2 x Tesla T4 16GB"), installation_prices()).lines
     assert by_hour["dollars_once"].per_sample == pytest.approx(2 * 2 / 3600 * 0.36)
-    unknown = costs_of(measured(worker_seconds=2, device="CPU, 2 cores"))
+    unknown = costs_of(measured(worker_seconds=2, device="CPU, 2 cores"), installation_prices())
     assert "dollars_once" not in unknown.lines
     assert unknown.why["dollars"] == "no hourly price for CPU, 2 cores"
 
@@ -170,7 +174,7 @@ def test_costs_and_frontier_for_the_figure(
 def test_the_cost_panel(as_user: SignIn, vera: User, timed_pair: list[Experiment]) -> None:
     page = as_user(vera).get(reverse("experiment-tab", args=[timed_pair[0].code, "analysis"])).content.decode()
     text = words(page)
-    assert re.search(r"Worker time Tesla T4 16GB 1 s 32 s 10.7 s", text)  # 3 of 4 solved
+    assert re.search(r"GPU time Tesla T4 16GB 1 s 32 s 10.7 s", text)  # 3 of 4 solved
     assert re.search(r"US\$ \$0.0001 \$0.0032 \$0.00107", text)
     assert "a bill, 2026-10-01" in text
 

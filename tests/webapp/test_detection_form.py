@@ -126,6 +126,22 @@ def test_what_a_data_set_does_not_allow_is_said(client: Client, url: str, cells:
     assert "a bomb" in client.post(f"{url}estimate/", posted(data=chosen)).json()["errors"]["data"]
 
 
+def test_vizdoom_is_offered_where_it_can_be_drawn(
+    client: Client, url: str, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"data": "builtin/vizdoom", "epochs": "2"}
+    for there in (True, False):
+        for module in ("form", "checks"):
+            place = "webapp.experiments.detection" if module == "form" else "jobs.kinds.detection"
+            monkeypatch.setattr(f"{place}.{module}.has_doom", lambda there=there: there)
+        assert ("builtin/vizdoom" in client.get(url).content.decode()) == there
+        answer = client.post(f"{url}estimate/", posted(**values)).json()
+        assert ("data" in answer["errors"]) != there
+    monkeypatch.undo()
+    errors = client.post(f"{url}estimate/", posted(**values | {"images": "100"})).json()["errors"]
+    assert "in epochs" in errors["images"]
+
+
 def test_the_estimate_counts_and_uses_measured_speeds(team: Team, cells: DataSet) -> None:
     spec = DetectionSpec.model_validate({"backbone": "tiny", "seeds": 2})
     rows = {row.label: row.value for row in FORM.estimate(spec, team).rows}

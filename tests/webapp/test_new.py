@@ -154,6 +154,37 @@ def test_estimate_uses_what_earlier_runs_measured(
     assert "your team's 1 earlier run" in told["note"]
 
 
+@pytest.mark.parametrize(
+    ("change", "is_hinted"),
+    [
+        ({}, True),
+        ({"chat": "on"}, False),
+        ({"model": "Qwen/Qwen3-0.6B-Base"}, False),
+        ({"model": "google/gemma-3-1b-it"}, True),
+        ({"verifier": "gsm8k"}, False),
+    ],
+)
+def test_a_chat_model_with_a_prompt_to_be_continued_gets_a_hint(
+    as_user: SignIn, bob: User, url: str, team: Team, change: dict[str, str], is_hinted: bool
+) -> None:
+    checks = {"entry_point": "f", "asserts": "assert f() == 1"}
+    problems = [{"uid": "a", "question": "def f():", "answer": "", "checks": checks}]
+    made = ProblemSet.objects.create(team=team, name="functions", problems=problems, count=1)
+    form = {"problems": f"set/{made.code}", "verifier": "code-function"} | change
+    values = {name: value for name, value in (FORM | form).items() if name != "chat" or "chat" in change}
+    if form["verifier"] == "gsm8k":
+        values["problems"] = "bundled/arithmetic-60"
+    told = as_user(bob).post(f"{url}estimate/", values).json()
+    assert told["errors"] == {} and ("prose" in told["note"]) == is_hinted
+
+
+def test_fields_of_one_verifier_say_so(as_user: SignIn, bob: User, url: str) -> None:
+    text = as_user(bob).get(url).content.decode()
+    assert 'data-field="grade_repeats" data-only="verifier" data-only-with="patch"' in text
+    assert 'data-field="grade_target" data-only="verifier" data-only-with="endpoint function"' in text
+    assert text.count("data-only=") == 2
+
+
 def test_estimate_of_a_wrong_form_says_where(as_user: SignIn, bob: User, url: str) -> None:
     told = estimate(as_user(bob), url, top_p="2", problems="bundled/none")
     assert set(told["errors"]) == {"top_p", "problems"}

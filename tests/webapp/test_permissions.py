@@ -21,6 +21,7 @@ from tests.webapp.detection import make_detection
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
+from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token
 
@@ -76,6 +77,10 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "prices": Page(READ, ("team",)),
+    "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
+    "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
+    "price-remove": post(MANAGE, "team", "price"),
     "share-links": Page(READ, ("team",)),
     "experiment-new": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team", "kind")),
     "experiment-import": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("team",)),
@@ -96,7 +101,10 @@ PAGES = {
     "experiment-cancel": post(WRITE, "code"),
     "experiment-retry": post(WRITE, "code"),
     "experiment-more": post(WRITE, "code", samples="100"),
+    "experiment-draw": Page((SIGN_IN, 404, 403, 200, 200, SIGN_IN), ("code",)),
+    "experiment-draw-start": post(WRITE, "code", spend="10", unit="samples", number="1"),
     "experiment-regrade": post(WRITE, "code", verifier="gsm8k"),
+    "experiment-score": post(WRITE, "code", scorer=""),
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),
@@ -145,7 +153,7 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
-        renamed |= {"picture_part": "part", "picture": "key"}
+        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
@@ -176,6 +184,9 @@ def world(
         experiment=detection, token_prefix="picture", token_hash=hash_token("picture-token"), created_by=alice
     )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
+    price = Price.objects.create(
+        team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
+    )
     share = Client()
     assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
     signed_in = {"outsider": charlie, "viewer": vera, "member": bob, "owner": alice}
@@ -185,6 +196,8 @@ def world(
             "member": bob.code,
             "invitation": invitation,
             "kind": "sampling",
+            "price_kind": "tokens",
+            "price": price.code,
             "tab": "config",
             "part": "forecast",
             "name": "coverage.csv",

@@ -65,12 +65,16 @@ def token_of(request: HttpRequest) -> ApiToken:
     return cast(ApiToken, request.auth)  # type: ignore[attr-defined]  # ninja sets it
 
 
-def reach_team(request: HttpRequest, code: UUID, *, write: bool = False) -> tuple[Team, str]:
-    """The team and the token's role in it. Http404 for teams out of reach; PermissionDenied for a write it may not."""
+def reach_team(request: HttpRequest, code: UUID, *, write: bool = False, manage: bool = False) -> tuple[Team, str]:
+    """The team and the token's role in it. Http404 for teams out of reach; PermissionDenied for a write it may not, or
+    for what owners alone manage."""
     team = Team.objects.filter(code=code).first()
     if team is None:
         raise Http404("no such team")
-    return team, _role(request, team.pk, write=write)
+    role = _role(request, team.pk, write=write or manage)
+    if manage and role != Role.OWNER:
+        raise PermissionDenied("Only an owner of the team can do this, with a token of their own.")
+    return team, role
 
 
 def reach(request: HttpRequest, code: UUID, *, write: bool = False) -> Page:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from ninja import Header, Query, Router, Status
@@ -33,14 +33,18 @@ from webapp.api.schemas import (
     EstimateIn,
     EstimateOut,
     ExperimentOut,
+    ExtraDrawIn,
+    ExtraDrawOut,
     Listing,
     MoreIn,
     RegradeIn,
+    ScoreIn,
     SubmitIn,
 )
 from webapp.experiments import listing
 from webapp.experiments.forms import fields_of, sentence
 from webapp.experiments.kind_forms import kind_form
+from webapp.experiments.sampling.extra import MOST_SPEND, CannotDraw, Unit, draw_where_it_helps, known_of, preview
 
 router = Router(tags=["experiments"])
 PAGE = 50
@@ -302,9 +306,74 @@ def draw_more(request: HttpRequest, code: UUID, body: MoreIn) -> dict[str, Any]:
     return show(request, experiment)
 
 
+@router.get(
+    "/experiments/{uuid:code}/extra-draw",
+    response=ExtraDrawOut,
+    operation_id="preview_extra_draw",
+    tags=["sampling"],
+    openapi_extra={"responses": {409: {"description": "Nothing can be drawn; detail says why"}}},
+)
+def preview_extra_draw(
+    request: HttpRequest,
+    code: UUID,
+    spend: Annotated[
+        float | None,
+        Query(
+            gt=0,
+            le=MOST_SPEND,
+            description="How much to spend, in the unit. Left out: as many samples as the unsolved problems had.",
+        ),
+    ] = None,
+    unit: Annotated[Unit, Query(description="What spend counts.")] = "samples",
+) -> dict[str, Any]:
+    """What drawing more where it helps would do: who gets how many samples, and what that is expected to bring. A
+    model-based estimate; nothing is drawn."""
+    experiment = _sampling(reach(request, code).experiment)
+    known = known_of(experiment)
+    try:
+        if spend is None:
+            found = preview(experiment, known.usual_spend(experiment), "samples", known)
+        else:
+            found = preview(experiment, spend, unit, known)
+    except CannotDraw as error:
+        raise Problem(409, str(error)) from None
+    names = ("number", "samples", "problems", "unsolved", "newly_solved", "lo", "hi", "evenly")
+    groups = [{"samples": more, "problems": problems} for more, problems in found.groups]
+    costs = {"tokens": found.tokens, "worker_seconds": found.seconds, "dollars": found.dollars}
+    return {name: getattr(found, name) for name in names} | costs | {"groups": groups}
+
+
+@router.post(
+    "/experiments/{uuid:code}/extra-draw", response=ExperimentOut, operation_id="draw_where_it_helps", tags=["sampling"]
+)
+def draw_extra(request: HttpRequest, code: UUID, body: ExtraDrawIn) -> dict[str, Any]:
+    """Draw more samples of the problems where they are expected to solve most, as the preview shows. Estimates of
+    coverage leave these samples out: who got them was decided by looking at the results."""
+    experiment = _sampling(reach(request, code, write=True).experiment)
+    try:
+        draw_where_it_helps(experiment, body.spend, body.unit, body.number)
+    except CannotDraw as error:
+        raise Problem(409, str(error)) from None
+    return show(request, experiment)
+
+
+def _sampling(experiment: Experiment) -> Experiment:
+    if experiment.kind != "sampling":
+        raise Http404("experiments of other kinds have no samples")
+    return experiment
+
+
 @router.post("/experiments/{uuid:code}/regrade", response=ExperimentOut, operation_id="regrade_experiment")
 def regrade_experiment(request: HttpRequest, code: UUID, body: RegradeIn) -> dict[str, Any]:
     """Grade every sample again with another verifier; none is drawn anew."""
     experiment = reach(request, code, write=True).experiment
     services.regrade(experiment=experiment, verifier=body.verifier)
+    return show(request, experiment)
+
+
+@router.post("/experiments/{uuid:code}/score", response=ExperimentOut, operation_id="score_experiment")
+def score_experiment(request: HttpRequest, code: UUID, body: ScoreIn) -> dict[str, Any]:
+    """Score every sample with a reward model; none is drawn or graded anew."""
+    experiment = reach(request, code, write=True).experiment
+    services.score(experiment=experiment, scorer=body.scorer, label=body.label)
     return show(request, experiment)

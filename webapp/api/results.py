@@ -14,6 +14,7 @@ from pydantic import Field
 from jobs.kinds.sampling.curve import ESTIMATOR
 from jobs.kinds.sampling.models import Problem as SampledProblem
 from jobs.kinds.sampling.models import Sample, SampleText, Verdict
+from jobs.kinds.sampling.rewards import rewards_of
 from jobs.kinds.sampling.spec import MAX_SAMPLES
 from jobs.models import Artifact, Experiment
 from webapp.api import cursors
@@ -144,7 +145,10 @@ def list_problems(
 
 
 def _problem(row: SampledProblem) -> dict[str, Any]:
-    names = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "first_correct")
+    names = (
+        "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "extra_n", "extra_c", "drawn", "tokens",
+        "first_correct",
+    )  # fmt: skip
     return {name: getattr(row, name) for name in names}
 
 
@@ -172,12 +176,13 @@ def list_samples(
         problem=problem, verdict=verdict.value if verdict else "", q=q.replace("\0", "").strip(), after=after
     )
     found = samples.find_samples(experiment, filters, limit=limit)
+    rewards = rewards_of(experiment, [sample.pk for sample in found.samples])
     texts: dict[int, str] = {}
     if text:
         bodies = SampleText.objects.filter(pk__in=[sample.pk for sample in found.samples])
         texts = dict(bodies.values_list("pk", "text"))
     return {
-        "items": [_sample(sample, texts.get(sample.pk)) for sample in found.samples],
+        "items": [_sample(sample, texts.get(sample.pk), rewards.get(sample.pk)) for sample in found.samples],
         "next_cursor": None if found.next_after is None else cursors.encode(listed, found.next_after),
         "searched": found.searched,
     }
@@ -197,12 +202,14 @@ def get_sample(request: HttpRequest, code: UUID, problem: int, index: int) -> di
     sample = samples.get_sample(experiment, (problem, index))
     if sample is None:
         raise Http404("no such sample")
-    return _sample(sample, sample.body.text)
+    text = sample.body.text if hasattr(sample, "body") else None
+    return _sample(sample, text, rewards_of(experiment, [sample.pk]).get(sample.pk))
 
 
-def _sample(sample: Sample, text: str | None) -> dict[str, Any]:
+def _sample(sample: Sample, text: str | None, reward: float | None) -> dict[str, Any]:
     names = (
-        "index", "seed", "verdict", "answer", "canonical", "reason", "tokens", "logprob", "finish", "grade_seconds",
+        "index", "seed", "verdict", "answer", "canonical", "reason", "tokens", "logprob", "self_certainty",
+        "finish", "grade_seconds",
     )  # fmt: skip
     place = {"problem": sample.problem.index, "problem_uid": sample.problem.uid}
-    return place | {name: getattr(sample, name) for name in names} | {"text": text}
+    return place | {name: getattr(sample, name) for name in names} | {"text": text, "reward": reward}

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from engine.problems import MAX_PROBLEMS
 from jobs.models import Priority
+from webapp.experiments.sampling.extra import MOST_SPEND, Unit
 
 EXAMPLE_CODE = "5f0c2b5e-8f5b-4c0e-9a53-0d1f7f0f6c11"
 PriorityName = Literal["low", "normal", "high"]
@@ -162,9 +163,51 @@ class MoreIn(Asked):
     samples: int = Field(ge=1, le=10**9, description="Samples per problem in all, more than there are.")
 
 
+class ExtraDrawIn(Asked):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"spend": 500, "unit": "samples", "number": 1}]}
+    )
+    spend: float = Field(gt=0, le=MOST_SPEND, description="How much to spend, in the unit.")
+    unit: Unit = "samples"
+    number: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**6,
+        description="The preview's number. With it a request that is sent twice draws once: the second one gets 409.",
+    )
+
+
+class DrawGroup(Schema):
+    samples: int = Field(description="Further samples of each.")
+    problems: int = Field(description="How many problems get so many.")
+
+
+class ExtraDrawOut(Schema):
+    """Model-based, by the beta-binomial law fitted to all graded samples."""
+
+    number: int = Field(description="Of this draw among the experiment's extra draws, from 1.")
+    samples: int
+    problems: int = Field(description="That get at least one.")
+    groups: list[DrawGroup]
+    unsolved: int = Field(description="Problems without a correct sample so far.")
+    newly_solved: float = Field(description="Expected number of problems solved for the first time.")
+    lo: float = Field(description="Lower end of its 95% prediction interval.")
+    hi: float
+    evenly: float = Field(description="What the same spending would solve if it were spread over all problems.")
+    tokens: float | None = Field(description="Expected; null when no length is known.")
+    worker_seconds: float | None
+    dollars: float | None
+
+
 class RegradeIn(Asked):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"verifier": "gsm8k"}]})
     verifier: str = Field(max_length=40)
+
+
+class ScoreIn(Asked):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"scorer": "org/reward-model"}]})
+    scorer: str = Field(max_length=300, description="A folder on the workers or a hub id; empty: no reward model.")
+    label: int | None = Field(default=None, ge=0, le=10_000, description="The output that is the score.")
 
 
 class ProblemOut(Schema):
@@ -176,6 +219,8 @@ class ProblemOut(Schema):
     c: int = Field(description="Correct ones.")
     errors: int = Field(description="Samples that the grader could not judge; part of n.")
     timeouts: int = Field(description="Part of errors.")
+    extra_n: int = Field(description="Part of n: samples of extra draws, which estimates of coverage leave out.")
+    extra_c: int = Field(description="Part of c.")
     drawn: int = Field(description="Samples there are, graded or not.")
     tokens: int = Field(description="Of all samples drawn.")
     first_correct: int | None = Field(
@@ -188,13 +233,17 @@ class SampleOut(Schema):
     problem: int = Field(description="The problem's index.")
     problem_uid: str
     index: int
-    seed: int
+    seed: int | None
     verdict: str = Field(examples=["correct"])
     answer: str = Field(description="As extracted from the text.")
     canonical: str = Field(description="Equal answers share it.")
     reason: str
-    tokens: int
-    logprob: float = Field(description="Sum over the answer's tokens, natural logarithm, at temperature 1.")
+    tokens: int | None = Field(description="Null, like the next ones, where an imported file or a service tells none.")
+    logprob: float | None = Field(description="Sum over the answer's tokens, natural logarithm, at temperature 1.")
+    self_certainty: float | None = Field(
+        description="Mean over the answer's tokens of the divergence of the model's distribution from the uniform one."
+    )
+    reward: float | None = Field(description="Of the reward model in the settings, or as an imported file gave it.")
     finish: str = Field(examples=["stop"])
     grade_seconds: float | None
     text: str | None = Field(description="Null unless asked for with ?text=true.")
@@ -207,9 +256,10 @@ class SampleListing(Listing[SampleOut]):
 
 
 class CurveOut(Schema):
-    """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem. Unless ?k= asks
-    for others, k is spaced evenly on a logarithmic axis; the file coverage.csv has every k. Where problems stop when
-    they are solved, it is the share of problems solved within the first k samples."""
+    """The unbiased estimate of coverage (pass@k), up to the fewest graded samples of any problem, from the samples that
+    every problem has: extra draws are left out. Unless ?k= asks for others, k is spaced evenly on a logarithmic axis;
+    the file coverage.csv has every k. Where problems stop when they are solved, it is the share of problems solved
+    within the first k samples."""
 
     k: list[int]
     coverage: list[float] = Field(description="Fractions.")

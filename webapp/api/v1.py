@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import detection, errors, events, experiments, results, teams
+from webapp.api import detection, errors, events, experiments, prices, results, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -59,7 +59,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             answer["headers"]["ETag"] = {"schema": {"type": "string"}}
     if method == "get":
         responses["304"] = {"description": "Nothing changed since the copy that If-None-Match names"}
-    for status in _errors_of(path, method, operation):
+    own = [status for status in responses if int(status) >= 400]  # errors that an operation names itself
+    for status in [*_errors_of(path, method, operation), *own]:
         responses[status] = _problem(status)
     operation["responses"] = dict(sorted(responses.items()))
 
@@ -99,5 +100,7 @@ api = CanopyAPI(
     auth=TokenAuth(),
 )
 errors.install(api)
-for router in (teams.router, experiments.router, results.router, detection.router, events.router):
+for router in (
+    teams.router, prices.router, experiments.router, results.router, detection.router, events.router,
+):  # fmt: skip
     api.add_router("", router)

@@ -21,7 +21,7 @@ from rich.text import Text
 from webapp.client import login as logins
 from webapp.client import plot
 from webapp.client.client import ApiError, Client, Unreachable
-from webapp.client.types import Curve, Experiment, LiveState
+from webapp.client.types import Curve, Experiment, ExtraDraw, LiveState
 
 MOST_RUNS = 20  # that a terminal shows
 FAILED, USAGE, REFUSED, NO_SERVER, NO_LOGIN = 1, 2, 3, 4, 5
@@ -263,11 +263,61 @@ def more(code: Code, samples: Annotated[int, typer.Argument(min=1)], as_json: As
         _told(client.draw_more(code, samples), as_json)
 
 
+@app.command("more-where-it-helps")
+def more_where_it_helps(
+    code: Code,
+    spend: Annotated[float, typer.Argument(help="How much to spend, in the unit.")],
+    unit: Annotated[str, typer.Option("--unit", help="samples, dollars or gpu-hours.")] = "samples",
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it would do.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Spend SPEND on the problems where more samples are expected to solve most. Shows what that would be first."""
+    with connect() as client:
+        found = client.preview_extra_draw(code, spend, unit)
+        if preview and as_json:
+            return _print_json(found)
+        for line in _draw_lines(found):
+            _say(line)
+        if preview:
+            return None
+        if not yes:
+            typer.confirm("Draw them?", abort=True)
+        _told(client.draw_where_it_helps(code, spend, unit, number=found.number), as_json)
+    return None
+
+
+def _draw_lines(found: ExtraDraw) -> list[str]:
+    prices = [
+        f"about {found.tokens:,.0f} tokens" if found.tokens is not None else "",
+        f"{found.worker_seconds / 3600:,.3g} hours of workers" if found.worker_seconds is not None else "",
+        f"${found.dollars:,.3g}" if found.dollars is not None else "",
+    ]
+    cost = ", ".join(filter(None, prices)) or "cost not known"
+    return [
+        f"{found.samples:,} samples of {found.problems:,} problems: {cost}",
+        f"expected to solve {found.newly_solved:.1f} of {found.unsolved:,} unsolved problems ({found.lo:.0f} to "
+        f"{found.hi:.0f}); spread over all problems {found.evenly:.1f}. A model-based estimate.",
+    ]
+
+
 @app.command()
 def regrade(code: Code, verifier: str, as_json: AsJson = False) -> None:
     """Grade every sample again with another verifier."""
     with connect() as client:
         _told(client.regrade(code, verifier), as_json)
+
+
+@app.command()
+def score(
+    code: Code,
+    scorer: str,
+    label: Annotated[int | None, typer.Option(min=0, help="Which of the model's outputs is the score.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score every sample with a reward model."""
+    with connect() as client:
+        _told(client.score(code, scorer, label), as_json)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from webapp.client.types import (
     Curve,
     DataSet,
     Experiment,
+    ExtraDraw,
     File,
     Kind,
     LabelQuality,
@@ -172,8 +173,22 @@ class Client:
     def draw_more(self, code: str, samples: int) -> Experiment:
         return self._act(code, "more", {"samples": samples})
 
+    def preview_extra_draw(self, code: str, spend: float, unit: str = "samples") -> ExtraDraw:
+        """What drawing more where it helps would do. ``unit``: samples, dollars or gpu-hours."""
+        return ExtraDraw.model_validate(self._read(f"experiments/{code}/extra-draw", spend=spend, unit=unit))
+
+    def draw_where_it_helps(
+        self, code: str, spend: float, unit: str = "samples", *, number: int | None = None
+    ) -> Experiment:
+        """``number``: the preview's; with it the same request sent twice draws once."""
+        return self._act(code, "extra-draw", {"spend": spend, "unit": unit, "number": number})
+
     def regrade(self, code: str, verifier: str) -> Experiment:
         return self._act(code, "regrade", {"verifier": verifier})
+
+    def score(self, code: str, scorer: str, label: int | None = None) -> Experiment:
+        """Score every sample with the reward model ``scorer``; ``label``: which of several outputs."""
+        return self._act(code, "score", {"scorer": scorer, "label": label})
 
     def delete(self, code: str) -> None:
         self._send("DELETE", f"experiments/{code}")

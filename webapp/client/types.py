@@ -84,17 +84,35 @@ class Curve(Answer):
         return self.coverage[self.k.index(k)] if k in self.k else None
 
 
+class ExtraDraw(Answer):
+    """What drawing more where it helps would do; model-based."""
+
+    number: int
+    samples: int
+    problems: int
+    unsolved: int
+    newly_solved: float
+    lo: float
+    hi: float
+    evenly: float
+    tokens: float | None
+    worker_seconds: float | None
+    dollars: float | None
+
+
 class Sample(Answer):
     problem: int
     problem_uid: str
     index: int
-    seed: int
+    seed: int | None
     verdict: str
     answer: str
     canonical: str
     reason: str
-    tokens: int
-    logprob: float
+    tokens: int | None
+    logprob: float | None
+    self_certainty: float | None
+    reward: float | None
     finish: str
     grade_seconds: float | None
     text: str | None
@@ -109,6 +127,8 @@ class Problem(Answer):
     c: int
     errors: int
     timeouts: int
+    extra_n: int
+    extra_c: int
     drawn: int
     tokens: int
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +28,16 @@ def _shown(value: Any) -> str:
         return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list) and all(_is_plain(each) for each in value):
+        return ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in value)
     if isinstance(value, list | dict):
         return json.dumps(value, indent=2, ensure_ascii=False)
     return str(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it can stand in a list without quotes: a number, or a word."""
+    return isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"[\w.-]+", value) is not None)
 
 
 def config_sections(experiment: Experiment) -> list[tuple[str, list[Setting]]]:

@@ -35,6 +35,7 @@ class Field:
     minimum: float | None
     maximum: float | None
     step: str
+    only: tuple[str, str] | None = None  # another field, and its values with which this one means something
 
     @property
     def wide(self) -> bool:
@@ -133,6 +134,7 @@ def _field(name: str, part: Json, spec: type[BaseModel]) -> Field:
         minimum=main.get("minimum"),
         maximum=main.get("maximum"),
         step=str(part.get("step", 1 if kind == "integer" else "any")),
+        only=next(((name, " ".join(values)) for name, values in part.get("only", {}).items()), None),
     )
 
 

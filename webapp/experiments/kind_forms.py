@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
+from jobs.models import Experiment
 from webapp.accounts.models import Team
 
 
@@ -50,6 +51,10 @@ class KindForm(ABC):
     @abstractmethod
     def options(self, widget: str, team: Team) -> list[tuple[str, list[tuple[str, str]]]]:
         """Groups of (value, label) for a widget of the kind's own."""
+
+    def values_of(self, experiment: Experiment) -> dict[str, Any] | None:
+        """What the form takes over from an experiment of another kind; None: nothing can be."""
+        return None
 
     @abstractmethod
     def check(self, spec: Any, team: Team) -> dict[str, str]:

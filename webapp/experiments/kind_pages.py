@@ -50,9 +50,9 @@ class KindPage(ABC):
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
     # JPEGs by part and key; shown only to those who may see samples.
     pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}
-    # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade".
+    # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
-    samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words
+    samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         """What people call the value of ``setting``, where that is not how the Spec writes it."""

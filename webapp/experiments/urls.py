@@ -6,7 +6,7 @@ from django.urls import include, path
 
 from webapp.experiments import views_actions, views_compare, views_list, views_new
 from webapp.experiments.detection import views_sets, views_try
-from webapp.experiments.sampling import views_import
+from webapp.experiments.sampling import views_draw, views_import
 
 urlpatterns = [
     path("", views_list.home, name="home"),
@@ -25,7 +25,10 @@ urlpatterns = [
     path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),
     path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),
     path("experiments/<uuid:code>/more/", views_actions.more, name="experiment-more"),
+    path("experiments/<uuid:code>/draw/", views_draw.draw, name="experiment-draw"),
+    path("experiments/<uuid:code>/draw/start/", views_draw.start, name="experiment-draw-start"),
     path("experiments/<uuid:code>/regrade/", views_actions.regrade, name="experiment-regrade"),
+    path("experiments/<uuid:code>/score/", views_actions.score, name="experiment-score"),
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
     path("experiments/<uuid:code>/pictures/", views_try.try_picture, name="experiment-try"),

@@ -63,6 +63,13 @@ def regrade(request: HttpRequest, experiment: Experiment) -> str:
 
 
 @_action
+def score(request: HttpRequest, experiment: Experiment) -> str:
+    label = _whole_number(request, "label", least=0) if request.POST.get("label", "").strip() else None
+    services.score(experiment=experiment, scorer=request.POST.get("scorer", ""), label=label)
+    return "Scoring. No sample is drawn or graded anew."
+
+
+@_action
 def rename(request: HttpRequest, experiment: Experiment) -> str:
     name = request.POST.get("name", "").strip()
     if not 1 <= len(name) <= 120:

@@ -57,7 +57,10 @@ def _initial(request: HttpRequest, kind: str) -> tuple[dict[str, Any], str, str]
         except ValueError:
             raise Http404("no such experiment") from None
         if experiment.kind != kind:
-            raise Http404("an experiment of another kind")
+            values = kind_form(kind).values_of(experiment)
+            if values is None:
+                raise Http404("an experiment of another kind")
+            return values, "", ""
         return experiment.spec, f"{experiment.name[: NAME_LENGTH - 7]} (copy)", ""
     presets = kind_form(kind).presets()
     asked = request.GET.get("preset")

@@ -16,3 +16,12 @@ def icon(name: str) -> SafeString:
     return format_html(
         '<svg class="icon" aria-hidden="true"><use href="{}#i-{}"/></svg>', static("webapp/img/icons.svg"), name
     )
+
+
+@register.filter
+def amount(value: float | None) -> str:
+    """A price as it was written: ``2.5``, ``1,200``, ``0.075``; never an exponent. Empty for None."""
+    if value is None:
+        return ""
+    text = f"{value:,.6f}".rstrip("0").rstrip(".")
+    return text if float(text.replace(",", "")) or not value else f"{value:.12f}".rstrip("0")

@@ -9,7 +9,7 @@ from engine.detection.data.archive import ArchiveError, Limits
 from engine.detection.data.doom import render_doom
 from engine.detection.data.load import Format, Loaded, load_dataset, split
 from engine.detection.data.shapes import render_shapes
-from engine.detection.data.types import Dataset, DatasetError, Instance, Problem, ProblemKind, Record, Report
+from engine.detection.data.types import Dataset, DatasetError, Instance, ProblemKind, Record, Report
 
 __all__ = [
     "ArchiveError",
@@ -19,7 +19,6 @@ __all__ = [
     "Instance",
     "Limits",
     "Loaded",
-    "Problem",
     "ProblemKind",
     "Record",
     "Report",

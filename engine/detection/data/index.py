@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.data_report import Problem
 from engine.detection.data.masks import Mask, decode_counts, encode_counts
-from engine.detection.data.types import Dataset, DatasetError, Instance, Problem, Record, Report
+from engine.detection.data.types import Dataset, DatasetError, Instance, Record, Report
 
 _FORMAT = 1
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
+from engine.data_report import DataReport
 from engine.detection.data.masks import Mask
 
 Box = tuple[float, float, float, float]
@@ -25,7 +26,6 @@ ProblemKind = Literal[
     "bad_mask",  # does not fit its image: the box is kept
     "bad_annotation",  # cannot be read: left out
 ]
-_EXAMPLES = 50  # kept for each kind of problem; the count goes on
 
 
 class DatasetError(ValueError):
@@ -88,37 +88,7 @@ class Dataset:
         return Dataset(self.root, self.classes, tuple(self.records[index] for index in indices))
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    kind: ProblemKind
-    where: str  # file, and object where there is one
-    message: str
+class Report(DataReport[ProblemKind]):
+    """What was wrong with a data set."""
 
-
-@dataclass(slots=True)
-class Report:
-    """What was wrong with a data set, in the order found. Nothing in it is fatal by itself; see `refuse`."""
-
-    problems: list[Problem] = field(default_factory=list)  # at most 50 of each kind
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def add(self, kind: ProblemKind, where: str, message: str) -> None:
-        self.counts[kind] += 1
-        if self.counts[kind] <= _EXAMPLES:
-            self.problems.append(Problem(kind, where, message))
-
-    def refuse(self, kinds: Iterable[ProblemKind] = get_args(ProblemKind)) -> None:
-        """Raise DatasetError if there is a problem of one of these kinds, naming the first."""
-        for problem in self.problems:
-            if problem.kind in set(kinds):
-                raise DatasetError(f"{problem.where}: {problem.message} ({self.counts[problem.kind]} of this kind)")
-
-    def sentences(self) -> list[str]:
-        """One line for each kind: how many, and the first as an example."""
-        first: dict[str, Problem] = {}
-        for problem in self.problems:
-            first.setdefault(problem.kind, problem)
-        return [
-            f"{self.counts[kind]} x {kind.replace('_', ' ')}, for example {problem.where}: {problem.message}"
-            for kind, problem in first.items()
-        ]
+    error = DatasetError

@@ -31,7 +31,7 @@ def _record(line: dict[str, Any], place: str) -> Record:
         name: clean(str(line.get(name) or ""))
         for name in ("question", "gold", "answer", "canonical", "finish", "reason")
     }
-    text, tokens, logprob, score = (line.get(name) for name in ("text", "tokens", "logprob", "score"))
+    text, tokens = line.get("text"), line.get("tokens")
     return Record(
         clean(line["problem_uid"]),
         outcome,
@@ -39,8 +39,9 @@ def _record(line: dict[str, Any], place: str) -> Record:
         sample=str(line.get("index", "")),
         text=clean(text) if isinstance(text, str) else None,
         tokens=tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None,
-        logprob=_finite(logprob),
-        score=_finite(score),
+        logprob=_finite(line.get("logprob")),
+        self_certainty=_finite(line.get("self_certainty")),
+        score=_finite(line.get("score")),
         **words,
     )
 

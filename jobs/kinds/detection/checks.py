@@ -10,9 +10,10 @@ from django.conf import settings
 
 from engine.detection.rules import LabelRule
 from jobs.kinds.base import SpecError
+from jobs.kinds.detection.data import has_doom
 from jobs.kinds.detection.models import DataSet
 from jobs.kinds.detection.plan import runs
-from jobs.kinds.detection.spec import MAX_RUNS, DetectionSpec
+from jobs.kinds.detection.spec import DOOM, MAX_RUNS, DetectionSpec
 
 MAX_EPOCHS = 1_000
 _WEIGHTS = (".pth", ".safetensors")
@@ -41,7 +42,11 @@ def data_set(spec: DetectionSpec, team: Any) -> DataSet | None:
 
 
 def train_images(spec: DetectionSpec, found: DataSet | None) -> int:
-    """Images that a run trains on. The set's own parts count where it has them."""
+    """Images that a run trains on. The set's own parts count where it has them. Raises SpecError."""
+    if spec.data == DOOM:
+        raise SpecError(
+            "images", "How many pictures there are is known once they are drawn: give the budget in epochs."
+        )
     if found is None:
         return spec.shapes
     counts = found.counts
@@ -63,6 +68,8 @@ def planned_epochs(spec: DetectionSpec, found: DataSet | None) -> int:
 
 def _check_data(spec: DetectionSpec, team: Any) -> None:
     found = data_set(spec, team)
+    if spec.data == DOOM and not has_doom():
+        raise SpecError("data", "ViZDoom is not installed here. Choose another data set.")
     if found is None or not spec.train:
         return
     if found.status == DataSet.Status.NEW:

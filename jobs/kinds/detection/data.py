@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ def open_data(source: dict[str, Any], data_dir: Path, context: Context) -> Data:
         with beating(context):
             if source["kind"] == "shapes":
                 return _shapes(home / "shapes", source)
+            if source["kind"] == "doom":
+                return _doom(home / "doom")
             data = _parts(_loaded(home, source), source["val_share"])
     except DatasetError as error:
         raise Hopeless(str(error)) from None
@@ -142,6 +145,22 @@ def _shapes(home: Path, source: dict[str, Any]) -> Data:
     train = _rendered(home / f"{count}-{size}-{_TRAIN_SEED}", count, size, _TRAIN_SEED)
     test = _rendered(home / f"{max(4, count // 4)}-{size}-{_TEST_SEED}", max(4, count // 4), size, _TEST_SEED)
     return Data("shapes", train, test, test, Report())
+
+
+def _doom(folder: Path) -> Data:
+    from engine.detection.data.doom import render_doom  # needs vizdoom, which an installation may lack
+
+    def render(draft: Path) -> None:
+        train, val = render_doom(draft)
+        write_index(draft / "data.json", "coco", {"train": train, "val": val}, Report())
+
+    splits = read_index(_made_once(folder, render) / "data.json")[1]
+    return Data("vizdoom", splits["train"], splits["val"], splits["val"], Report(), parted=True)
+
+
+def has_doom() -> bool:
+    """Whether this process could draw the built-in ViZDoom set."""
+    return find_spec("vizdoom") is not None
 
 
 def _rendered(folder: Path, count: int, size: int, seed: int) -> Dataset:

@@ -15,7 +15,7 @@ from jobs.kinds.detection.checks import allowed_path, planned_epochs, weights_fi
 from jobs.kinds.detection.data import detection_folder
 from jobs.kinds.detection.models import AngleScore, DataSet, Prepared, Run, TriedDetections, TriedImage, TriedPicture
 from jobs.kinds.detection.plan import EVALUATE, EXPORT, PREPARE, TRAIN
-from jobs.kinds.detection.spec import SHAPES, DetectionSpec
+from jobs.kinds.detection.spec import BUILTIN, DOOM, SHAPES, DetectionSpec
 from jobs.kinds.detection.store import data_set_of, run_of
 from jobs.leases import Lease, extend
 from jobs.models import Artifact, Experiment, Shard
@@ -45,6 +45,8 @@ def _source(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     fingerprint = prepared.values["fingerprint"] if prepared else None
     if spec.data == SHAPES:
         return {"kind": "shapes", "images": spec.shapes, "size": spec.image_size}
+    if spec.data == DOOM:
+        return {"kind": "doom"}
     found = data_set_of(shard.experiment)
     if found is None:
         raise ValueError("the data set was deleted")
@@ -87,13 +89,18 @@ def _prepare_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     return {
         "done": 0,
         "data": _source(shard, spec),
-        "name": found.name if found else "Rendered shapes",
+        "name": found.name if found else builtin_name(spec),
         "train": spec.train,
         "strict": spec.strict,
         "rules": list(dict.fromkeys([*_QUALITY_RULES, *measured])),
         "angles": spec.angles,
         "show": found is not None and found.images.count() < found.counts.get("shown", 1),
     }
+
+
+def builtin_name(spec: DetectionSpec) -> str:
+    """What a built-in set is called for short."""
+    return BUILTIN[spec.data].partition(":")[0]
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------

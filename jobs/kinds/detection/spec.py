@@ -13,7 +13,11 @@ from pydantic_core.core_schema import ValidationInfo
 from engine.detection.rules import LabelRule
 
 SHAPES = "builtin/shapes"
-BUILTIN = {SHAPES: "Rendered shapes: ellipses, rectangles and corners with exact masks"}
+DOOM = "builtin/vizdoom"
+BUILTIN = {
+    SHAPES: "Rendered shapes: ellipses, rectangles and corners with exact masks",
+    DOOM: "ViZDoom: objects and monsters in Freedoom's maps, with exact masks",
+}
 ARCHITECTURES = {"retinanet": "RetinaNet", "fcos": "FCOS", "faster_rcnn": "Faster R-CNN"}
 RULES = {
     "none": "No rotation",
@@ -70,7 +74,7 @@ class DetectionSpec(BaseModel):
         default=SHAPES,
         max_length=60,
         title="Data set",
-        description="Rendered shapes, or one of your team's own.",
+        description="A built-in one, or one of your team's own.",
         json_schema_extra={"section": "Data", "widget": "data-set"},
     )
     shapes: int = Field(

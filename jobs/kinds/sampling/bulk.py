@@ -14,8 +14,8 @@ from django.utils import timezone
 from jobs.kinds.sampling.models import Problem, Sample, SampleText
 
 _COLUMNS = (
-    "experiment_id", "problem_id", "index", "seed", "tokens", "logprob", "score", "finish", "verdict", "answer",
-    "canonical", "reason", "level", "created_at",
+    "experiment_id", "problem_id", "index", "seed", "tokens", "logprob", "self_certainty", "score", "finish",
+    "verdict", "answer", "canonical", "reason", "level", "created_at",
 )  # fmt: skip
 _VERDICT_COLUMNS = ("verdict", "answer", "canonical", "reason", "grade_seconds", "level")
 
@@ -25,6 +25,7 @@ class NewSample(NamedTuple):
     sample: int  # index within the problem
     tokens: int | None
     logprob: float | None
+    self_certainty: float | None
     score: float | None
     finish: str
     verdict: str
@@ -50,7 +51,7 @@ def insert_samples(experiment_id: int, samples: Sequence[NewSample]) -> Sequence
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     keys = _free_keys(len(samples))
     write = _copy if connection.vendor == "postgresql" else _execute
-    rows = ((key, experiment_id, s[0], s[1], s.seed, *s[2:10], "", now) for key, s in zip(keys, samples, strict=True))
+    rows = ((key, experiment_id, s[0], s[1], s.seed, *s[2:11], "", now) for key, s in zip(keys, samples, strict=True))
     write(Sample._meta.db_table, ("id", *_COLUMNS), rows)
     texts = ((key, sample.text) for key, sample in zip(keys, samples, strict=True) if sample.text is not None)
     write(SampleText._meta.db_table, ("sample_id", "text"), texts)

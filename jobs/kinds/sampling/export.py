@@ -21,7 +21,7 @@ from jobs.kinds.sampling.curve import measured_curve, tries_of
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
-    from jobs.models import Shard
+    from jobs.models import Experiment, Shard
 
 _BATCH = 5_000
 _COLUMNS = (
@@ -31,16 +31,22 @@ _COLUMNS = (
     "seed",
     "tokens",
     "logprob",
+    "self_certainty",
     "score",
     "finish",
     "verdict",
     "answer",
     "canonical",
     "reason",
+    "level",
     "text",
 )
-_FIELDS = ("problem__index", "problem__uid", *_COLUMNS[2:-1], "body__text")
-_PROBLEM_COLUMNS = ("index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct")
+_ELSEWHERE = {"problem": "problem__index", "problem_id": "problem__uid", "score": "reward", "text": "body__text"}
+_FIELDS = [_ELSEWHERE.get(name, name) for name in _COLUMNS]
+_PROBLEM_COLUMNS = (
+    "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "tokens", "first_correct", "extra_n",
+    "extra_c",
+)  # fmt: skip
 
 
 # --- supervisor's side ------------------------------------------------------------------------------------------------
@@ -61,7 +67,7 @@ def export_job(shard: Shard) -> dict[str, Any]:
     folder = export_folder(settings.DATA_DIR, shard.experiment.code)
     folder.mkdir(parents=True, exist_ok=True)
     lease = Lease.of(shard)
-    _write_parquet(folder / "samples.parquet", shard.experiment_id, each_batch=lambda: extend(lease))
+    _write_parquet(folder / "samples.parquet", shard.experiment, each_batch=lambda: extend(lease))
     problems = Problem.objects.filter(experiment_id=shard.experiment_id).order_by("index")
     return {
         "done": 0,
@@ -71,32 +77,30 @@ def export_job(shard: Shard) -> dict[str, Any]:
     }
 
 
-def _write_parquet(path: Path, experiment_id: int, each_batch: Callable[[], None]) -> None:
+def _write_parquet(path: Path, experiment: Experiment, each_batch: Callable[[], None]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     integers, text = pa.int64(), pa.string()
-    types = [integers, text, integers, integers, integers, pa.float64(), pa.float64(), *[text] * 6]
+    types = [integers, text, integers, integers, integers, *[pa.float64()] * 3, *[text] * 7]
     schema = pa.schema(list(zip(_COLUMNS, types, strict=True)))
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for rows in _batches(experiment_id):
+        for rows in _batches(experiment):
             each_batch()
             columns = zip(*rows, strict=True)
             arrays = [pa.array(column, type=kind) for column, kind in zip(columns, types, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
-def _batches(experiment_id: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+def _batches(experiment: Experiment) -> Iterator[Sequence[tuple[Any, ...]]]:
     """All samples in the order of their primary keys, a page after the last one seen."""
     from jobs.kinds.sampling.models import Sample
+    from jobs.kinds.sampling.rewards import with_reward
 
     last = 0
     while True:
-        page = list(
-            Sample.objects.filter(experiment_id=experiment_id, pk__gt=last)
-            .order_by("pk")
-            .values_list("pk", *_FIELDS)[:_BATCH]
-        )
+        samples = with_reward(Sample.objects.filter(experiment=experiment, pk__gt=last), experiment)
+        page = list(samples.order_by("pk").values_list("pk", *_FIELDS)[:_BATCH])
         if not page:
             return
         last = page[-1][0]
@@ -110,9 +114,12 @@ def write_tables(job: dict[str, Any], context: Context) -> None:
     """Write the two tables beside the samples and keep all three files."""
     folder = Path(job["folder"])
     _write_csv(folder / "problems.csv", _PROBLEM_COLUMNS, job["problems"])
-    n, c, first = (
-        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]] for name in ("n", "c", "first_correct")
+    n, c, extra_n, extra_c, first = (
+        [row[_PROBLEM_COLUMNS.index(name)] for row in job["problems"]]
+        for name in ("n", "c", "extra_n", "extra_c", "first_correct")
     )
+    # Extra draws looked at c: with them the estimate would be biased.
+    n, c = ([all - extra for all, extra in zip(*pair, strict=True)] for pair in ((n, extra_n), (c, extra_c)))
     settled = job["settled"]
     reach = min(n, default=0) if settled is None else settled
     curve = measured_curve(n, c, tries_of(first), settled, np.arange(1, reach + 1) if n else [])

@@ -244,13 +244,14 @@ class _Parts:
                 sample.sample,
                 record.tokens,
                 record.logprob,
+                record.self_certainty,
+                record.score,
                 record.finish[:_LONGEST_FINISH],
                 record.outcome,
                 _cut(record.answer, _LONGEST_CELL),
                 _cut(record.canonical or self._canonical_form(record.answer), _LONGEST_CELL),
                 _cut(record.reason, _LONGEST_CELL),
                 record.text,
-                record.score,
             )
         )
 
@@ -263,13 +264,14 @@ class _Parts:
             "sample",
             "tokens",
             "logprob",
+            "self_certainty",
+            "score",
             "finish",
             "verdict",
             "answer",
             "canonical",
             "reason",
             "text",
-            "score",
         )
         columns = dict(zip(names, zip(*self._rows, strict=True), strict=True))
         path = _part(self._folder, len(self.sizes))

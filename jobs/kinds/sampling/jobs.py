@@ -7,45 +7,43 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 
 from engine.endpoint import find_endpoint, is_hosted
 from engine.verification import Settings
 from jobs.kinds.sampling.export import export_job
 from jobs.kinds.sampling.importing import import_job
-from jobs.kinds.sampling.models import Sample, Verdict
-from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, Block
+from jobs.kinds.sampling.models import Score, Verdict
+from jobs.kinds.sampling.plan import EXPORT, GENERATE, GRADE, IMPORT, SCORE, work_of
 from jobs.kinds.sampling.spec import SamplingSpec
 from jobs.kinds.sampling.stopping import is_needed
-from jobs.kinds.sampling.store import problems_of
+from jobs.kinds.sampling.store import problems_of, samples_of
 from jobs.models import Shard
 
 _PARAMS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
 
 
 def make_job(shard: Shard) -> dict[str, Any]:
-    makers = {GENERATE: _generate_job, GRADE: _grade_job, EXPORT: export_job, IMPORT: import_job}
+    makers = {GENERATE: _generate_job, GRADE: _grade_job, SCORE: _score_job, EXPORT: export_job, IMPORT: import_job}
     return makers[shard.stage](shard)
 
 
 def _generate_job(shard: Shard) -> dict[str, Any]:
     spec = SamplingSpec.model_validate(shard.experiment.spec)
-    block = Block.from_payload(shard.payload)
     problems = problems_of(shard)
     drawn: dict[int, set[int]] = defaultdict(set)
-    pairs = Sample.objects.filter(
-        problem__in=problems.values(), index__gte=block.first_sample, index__lt=block.last_sample
-    ).values_list("problem__index", "index")
-    for problem, index in pairs:
+    for problem, index in samples_of(shard, problems).values_list("problem__index", "index"):
         drawn[problem].add(index)
-    wanted = range(block.first_sample, block.last_sample)
+    work = work_of(shard.payload)
     missing = {
-        index: [i for i in wanted if i not in drawn[index] and is_needed(problem, i)]
-        for index, problem in sorted(problems.items())
+        index: [i for i in range(part.first, part.last) if i not in drawn[index] and is_needed(problems[index], i)]
+        for part in work.parts
+        for index in part.problems
     }
     values = spec.model_dump()
     return {
         **_hosted(spec),
-        "done": block.size - sum(map(len, missing.values())),  # drawn, or not needed
+        "done": work.size - sum(map(len, missing.values())),  # drawn, or not needed
         "model": spec.model,
         "model_dirs": [str(path) for path in settings.MODEL_DIRS],
         "params": {name: values[name] for name in _PARAMS},
@@ -57,7 +55,7 @@ def _generate_job(shard: Shard) -> dict[str, Any]:
         },
         "problems": [
             {"index": index, "question": problems[index].question, "missing": indices}
-            for index, indices in missing.items()
+            for index, indices in sorted(missing.items())
             if indices
         ],
     }
@@ -73,11 +71,8 @@ def _hosted(spec: SamplingSpec) -> dict[str, Any]:
 
 def _grade_job(shard: Shard) -> dict[str, Any]:
     spec = SamplingSpec.model_validate(shard.experiment.spec)
-    block = Block.from_payload(shard.payload)
     problems = problems_of(shard)
-    samples = Sample.objects.filter(
-        problem__in=problems.values(), index__gte=block.first_sample, index__lt=block.last_sample
-    )
+    samples = samples_of(shard, problems)
     pending = (
         samples.filter(verdict=Verdict.PENDING)
         .order_by("index", "problem__index")
@@ -86,7 +81,7 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
     items = [{"sample": pk, "text": text or "", "problem": index} for pk, text, index in pending]
     waiting = {item["problem"] for item in items}
     return {
-        "done": block.size - len(items),  # graded, or never drawn
+        "done": work_of(shard.payload).size - len(items),  # graded, or never drawn
         "verifier": spec.verifier,
         "settings": verifier_settings(spec).as_job(),
         # Once for each problem: its tests may be large.
@@ -95,6 +90,30 @@ def _grade_job(shard: Shard) -> dict[str, Any]:
             for index, problem in problems.items()
             if index in waiting
         },
+        "items": items,
+    }
+
+
+def _score_job(shard: Shard) -> dict[str, Any]:
+    spec = SamplingSpec.model_validate(shard.experiment.spec)
+    problems = problems_of(shard)
+    samples = samples_of(shard, problems)
+    scored = Score.objects.filter(
+        scorer__experiment_id=shard.experiment_id, scorer__name=shard.payload["scorer"], sample=OuterRef("pk")
+    )
+    # Without a text there is nothing to score: imported results may lack some.
+    missing = samples.exclude(Exists(scored)).filter(body__isnull=False).order_by("pk")
+    items = [
+        {"sample": pk, "text": text, "problem": index}
+        for pk, text, index in missing.values_list("pk", "body__text", "problem__index")
+    ]
+    waiting = {item["problem"] for item in items}
+    return {
+        "done": work_of(shard.payload).size - len(items),  # scored, without a text, or never drawn
+        "scorer": spec.scorer,
+        "label": spec.scorer_label,
+        "model_dirs": [str(path) for path in settings.MODEL_DIRS],
+        "questions": {str(index): problem.question for index, problem in problems.items() if index in waiting},
         "items": items,
     }
 

@@ -11,11 +11,14 @@ from engine.serial import as_json
 from jobs import metrics
 from jobs.kinds.sampling.curve import measured_curve, tries_of
 from jobs.kinds.sampling.models import Problem
+from jobs.kinds.sampling.plan import samples_planned
+from jobs.kinds.sampling.rewards import current_scorer
+from jobs.kinds.sampling.spec import ExtraDraw
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.kinds.sampling.stopping import settled
 from jobs.models import Experiment
 
-_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "seq")
+_COUNTERS = ("index", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens", "extra_n", "extra_c", "seq")
 Counters = dict[str, np.ndarray[Any, np.dtype[np.int64]]]
 
 
@@ -25,21 +28,27 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
     Until every problem has k graded samples the problems' n differ by chance and by how hard they are to grade, so
     the curve ends at the smallest n ("complete_to"), where every problem takes part. Where problems stop when they are
     solved ("stops"), it ends where every problem is known; rows of problems then also have their tries (0: not solved).
+    Samples of extra draws are left out of it: who got them was decided by looking at c, and with them the estimate
+    would be biased.
     """
     counters = _counters(experiment)
     n, c, errors, timeouts, drawn, tokens = (counters[name] for name in _COUNTERS[1:7])
     changed = counters["seq"] > after
     known = settled(experiment)
     stops = known is not None
-    curve = measured_curve(n, c, counters["tries"], known)
+    curve = _curve(counters, known)
+    planned = _planned(experiment, len(n))
     columns = [counters["index"], n, c, errors, *([counters["tries"]] if stops else [])]
     return {
         "problems": np.stack(columns, axis=1)[changed].tolist(),
         "stops": stops,
         "total_problems": len(n),
         "samples": experiment.spec["samples"],
+        "planned": sum(planned),
+        "extra": _extra(experiment, counters, planned),
         "drawn": int(drawn.sum()),
         "graded": int(n.sum()),
+        "scored": scorer.scored if (scorer := current_scorer(experiment)) else 0,  # by the Spec's reward model
         "counts": {
             "correct": int(c.sum()),
             "wrong": int((n - c - errors).sum()),
@@ -72,7 +81,7 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
 def summary(experiment: Experiment) -> dict[str, Any]:
     """The list's figure: coverage at the largest k that every problem has reached."""
     counters = _counters(experiment)
-    curve = measured_curve(counters["n"], counters["c"], counters["tries"], settled(experiment))
+    curve = _curve(counters, settled(experiment))
     if not curve.k.size:
         return {"label": "Coverage", "value": None, "text": "–", "spark": []}
     value = float(curve.coverage[-1])
@@ -81,6 +90,34 @@ def summary(experiment: Experiment) -> dict[str, Any]:
         "value": value,
         "text": f"{value:.1%}",
         "spark": _rounded(curve.coverage),
+    }
+
+
+def _curve(counters: Counters, known: int | None) -> Curve:
+    """From the samples that every problem has, so without extra draws."""
+    n, c = counters["n"] - counters["extra_n"], counters["c"] - counters["extra_c"]
+    return measured_curve(n, c, counters["tries"], known)
+
+
+def _planned(experiment: Experiment, problems: int) -> list[int]:
+    """Samples of each problem, drawn or not."""
+    extra = [ExtraDraw.model_validate(draw).targets for draw in experiment.spec.get("extra", [])]
+    return samples_planned(problems, experiment.spec["samples"], extra)
+
+
+def _extra(experiment: Experiment, counters: Counters, planned: list[int]) -> dict[str, int] | None:
+    """What extra draws add to the ``samples`` of every problem; None without any."""
+    samples = experiment.spec["samples"]
+    beyond = [each for each in planned if each > samples]
+    if not beyond:
+        return None
+    return {
+        "problems": len(beyond),
+        "most": max(beyond),  # samples of one problem
+        "samples": sum(beyond) - samples * len(beyond),
+        "graded": int(counters["extra_n"].sum()),
+        # Problems that only an extra sample solved.
+        "solved": int(((counters["c"] > 0) & (counters["c"] == counters["extra_c"])).sum()),
     }
 
 

@@ -52,6 +52,10 @@ class Problem(models.Model):
     c = models.PositiveIntegerField(default=0)  # correct ones
     errors = models.PositiveIntegerField(default=0)  # verdicts "error" and "timeout", part of n
     timeouts = models.PositiveIntegerField(default=0)  # verdict "timeout", part of errors
+    # Of n and c, the samples beyond the Spec's ``samples``: extra draws, put where they help by looking at the results.
+    # Without them a problem's n does not depend on its c, and estimates of coverage are unbiased.
+    extra_n = models.PositiveIntegerField(default=0)
+    extra_c = models.PositiveIntegerField(default=0)
     # Lowest index of a correct sample, kept where drawing stops at it (stop_when_solved). It only ever goes down.
     first_correct = models.PositiveIntegerField(null=True, blank=True)
     drawn = models.PositiveIntegerField(default=0)  # samples there are, graded or not
@@ -87,7 +91,9 @@ class Sample(models.Model):
     tokens = models.PositiveIntegerField(null=True, blank=True)
     # sum over the answer's tokens at temperature 1, before any filter
     logprob = models.FloatField(null=True, blank=True)
-    score = models.FloatField(null=True, blank=True)  # of a reward model; higher is better
+    # mean over the answer's tokens of KL(uniform || the model's distribution), as raw; higher is surer
+    self_certainty = models.FloatField(null=True, blank=True)
+    score = models.FloatField(null=True, blank=True)  # that an imported file gave it; a Scorer's are Scores
     finish = models.CharField(max_length=10, blank=True)
     verdict = models.CharField(max_length=7, choices=Verdict, default=Verdict.PENDING)
     answer = models.CharField(max_length=200, blank=True)  # as extracted from the text
@@ -109,6 +115,34 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"problem {self.problem_id}, sample {self.index}"
+
+
+class Scorer(models.Model):
+    """A reward model that has scored samples of an experiment."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="scorers")
+    name = models.CharField(max_length=320)  # see SamplingSpec.scorer_name
+    scored = models.PositiveIntegerField(default=0)  # its Scores; raised in the transaction that adds them
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "name"], name="one_scorer_per_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Score(models.Model):
+    """What a scorer gives a sample; higher is better."""
+
+    scorer = models.ForeignKey(Scorer, on_delete=models.CASCADE, related_name="scores")
+    sample = models.ForeignKey(Sample, on_delete=models.CASCADE, related_name="scores")
+    value = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scorer", "sample"], name="one_score_per_scorer")]
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"
 
 
 class SampleText(models.Model):

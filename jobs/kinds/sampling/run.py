@@ -1,4 +1,4 @@
-"""The runner side: draws, grades and exports inside the warm runner process. No Django here."""
+"""The runner side: draws, grades, scores and exports inside the warm runner process. No Django here."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from engine.models import render_prompts
 from engine.sampling import Request, Sample, SamplingParams
 from engine.verification import Gold, Grader, Settings
 from jobs.kinds.base import Context
+from jobs.kinds.sampling import scoring
 from jobs.kinds.sampling.export import write_tables
 from jobs.kinds.sampling.hosted import generate_hosted
 from jobs.kinds.sampling.importing import import_file
@@ -30,7 +31,8 @@ _MOST_SHRINKS = 8  # in a shard: to a tenth of the first budget
 
 def run(stage: str, job: dict[str, Any], context: Context) -> None:
     """Do one shard of ``stage``."""
-    {"generate": generate, "grade": grade, "export": write_tables, "import": import_file}[stage](job, context)
+    stages = {"generate": generate, "grade": grade, "score": score, "export": write_tables, "import": import_file}
+    stages[stage](job, context)
 
 
 # --- generate ---------------------------------------------------------------------------------------------------------
@@ -124,6 +126,7 @@ def _warm_up(source: str, context: Context) -> Warm:
         from engine.sampling import Engine
 
         _warm = None  # two large models at once would not fit
+        scoring.forget()
         context.log(f"Loading {source}.")
         started = time.monotonic()
         model = load_model(source, cache_dir=context.data_dir / "cache")
@@ -141,9 +144,22 @@ def _row(sample: Sample) -> dict[str, Any]:
         "seed": sample.seed,
         "tokens": sample.tokens,
         "logprob": sample.logprob,
+        # Infinite where the model rules a token out; JSON has no such number.
+        "self_certainty": sample.self_certainty if math.isfinite(sample.self_certainty) else None,
         "finish": sample.finish,
         "text": sample.text,
     }
+
+
+# --- score ------------------------------------------------------------------------------------------------------------
+
+
+def score(job: dict[str, Any], context: Context) -> None:
+    """Score a shard's samples that have no score yet. The model that draws makes room for the one that scores."""
+    global _warm
+    if job["items"]:
+        _warm = None
+    scoring.score(job, context)
 
 
 # --- grade ------------------------------------------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 """Everything a person may ask of a sampling experiment. The form, the API, the stored record and the docs come from it.
 
 Every field has a title, help (``description``), bounds, and in ``json_schema_extra`` its ``section`` of the form, its
-``unit``, and where useful ``choices`` ([value, label] pairs), ``widget`` or ``step``.
+``unit``, and where useful ``choices`` ([value, label] pairs), ``widget``, ``step`` or ``only`` (the values of another
+field with which it means something; the form hides it otherwise).
 """
 
 from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -15,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     SerializerFunctionWrapHandler,
     StringConstraints,
     field_validator,
@@ -31,6 +34,7 @@ MAX_TOKENS = 32_768
 # Seeds pass through JavaScript, whose numbers are exact up to here.
 MAX_SEED = 2**53 - 1
 QUESTION = "{question}"
+_WITH_TARGET: list[JsonValue] = [*sorted(NEED_TARGET)]
 
 
 def _storable(text: str) -> str:
@@ -87,6 +91,31 @@ class ImportedFile(BaseModel):
     format: str = Field(max_length=20)  # a name of engine.exchange.FORMATS, or "auto" until the file was read
     score: str = Field(default="", max_length=100)
     filter: str = Field(default="", max_length=100)
+
+
+class ExtraDraw(BaseModel):
+    """More samples for some problems, chosen by looking at the results. ``up_to``: samples in all -> the problems, by
+    index, that get so many. Who has more already keeps them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    up_to: dict[Annotated[int, Field(ge=1, le=MAX_SAMPLES)], list[Annotated[int, Field(ge=0)]]] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, targets: Mapping[int, int]) -> ExtraDraw:
+        """From problem index -> samples in all."""
+        groups: dict[int, list[int]] = {}
+        for problem, samples in sorted(targets.items()):
+            groups.setdefault(samples, []).append(problem)
+        return cls(up_to=dict(sorted(groups.items())))
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """Problem index -> samples in all."""
+        found: dict[int, int] = {}
+        for samples, problems in self.up_to.items():
+            found |= {problem: max(samples, found.get(problem, 0)) for problem in problems}
+        return found
 
 
 class SamplingSpec(BaseModel):
@@ -248,7 +277,7 @@ class SamplingSpec(BaseModel):
         le=11,
         title="Runs of a patch's tests",
         description="The majority decides. 11 as published, because some projects' tests are flaky. Patches only.",
-        json_schema_extra={"section": "Grading", "unit": "runs"},
+        json_schema_extra={"section": "Grading", "unit": "runs", "only": {"verifier": ["patch"]}},
     )
     grade_target: Annotated[str, AfterValidator(_storable), AfterValidator(str.strip)] = Field(
         default="",
@@ -256,9 +285,35 @@ class SamplingSpec(BaseModel):
         max_length=300,
         title="Your own verifier",
         description="module:function, or the address of an endpoint. Only for those two verifiers.",
-        json_schema_extra={"section": "Grading"},
+        json_schema_extra={"section": "Grading", "only": {"verifier": _WITH_TARGET}},
     )
 
+    # --- scoring
+    scorer: Annotated[str, StringConstraints(max_length=300), AfterValidator(_storable), AfterValidator(str.strip)] = (
+        Field(
+            default="",
+            title="Reward model",
+            description="Scores every answer, for best-of-n and weighted votes: a folder on the workers or a hub id of "
+            "a sequence classifier in safetensors. Empty: none. One can be chosen later.",
+            json_schema_extra={"section": "Scoring"},
+        )
+    )
+    scorer_label: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        title="Output that is the score",
+        description="For a reward model with several outputs, counted from 0. Empty: it has one.",
+        json_schema_extra={"section": "Scoring"},
+    )
+
+    extra: list[ExtraDraw] = Field(
+        default_factory=list,
+        max_length=100,
+        title="Extra draws",
+        description="Further samples of some problems, put where they help most, each draw with what it draws up to.",
+        json_schema_extra={"section": "Sampling", "widget": "none"},
+    )
     imported: ImportedFile | None = Field(
         default=None,
         title="Imported from",
@@ -270,6 +325,8 @@ class SamplingSpec(BaseModel):
     def _only_what_is_known(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Of an import only what was set: a default would claim a temperature that nobody knows."""
         values: dict[str, Any] = handler(self)
+        if not self.extra:
+            values.pop("extra", None)
         if self.imported is None:
             values.pop("imported", None)
             return values
@@ -322,6 +379,11 @@ class SamplingSpec(BaseModel):
         if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
             raise ValueError(f"say what the verifier {verifier} is to ask")
         return value
+
+    @property
+    def scorer_name(self) -> str:
+        """What the scores are kept under; empty without a reward model."""
+        return self.scorer if self.scorer_label is None else f"{self.scorer}, output {self.scorer_label}"
 
     @property
     def problem_set_code(self) -> uuid.UUID | None:

@@ -14,7 +14,7 @@ from django.db.models import Min
 from django.db.models.functions import Coalesce, Least
 
 from jobs.kinds.sampling.models import Problem, Sample, Verdict
-from jobs.kinds.sampling.plan import GRADE, Block
+from jobs.kinds.sampling.plan import GRADE, work_of
 from jobs.models import Experiment, Shard, ShardStatus
 
 
@@ -36,13 +36,8 @@ def note_first_correct(experiment: Experiment, samples: Collection[int]) -> None
 
 def solved(shard: Shard) -> list[tuple[int, int | None]]:
     """(problem, lowest index of a correct sample) of the solved problems of a shard's block."""
-    block = Block.from_payload(shard.payload)
-    found = Problem.objects.filter(
-        experiment_id=shard.experiment_id,
-        index__gte=block.first_problem,
-        index__lt=block.last_problem,
-        first_correct__isnull=False,
-    )
+    indices = {index for part in work_of(shard.payload).parts for index in part.problems}
+    found = Problem.objects.filter(experiment_id=shard.experiment_id, index__in=indices, first_correct__isnull=False)
     return list(found.order_by("index").values_list("index", "first_correct"))
 
 

@@ -163,3 +163,68 @@ def test_the_curve_goal_spends_on_hard_problems_and_lowers_the_variance() -> Non
 def test_allocation_refuses_nonsense() -> None:
     with pytest.raises(ValueError, match="cost > 0"):
         allocate([5, 5], [1, 0], 10, cost=[1, 0])
+
+
+def test_a_plan_takes_what_is_under_way_into_account() -> None:
+    """Ten samples that are drawn anyway count as if they came first: against brute force over the law's expectation."""
+    n, c = np.array([4, 4, 4, 4, 8, 8]), np.array([0, 0, 0, 1, 2, 5])
+    pending, most = np.array([0, 10, 3, 0, 0, 0]), np.array([9, 9, 2, 9, 9, 9])
+    plan = allocate(n, c, 12, pending=pending, most=most)
+    law = fit_beta_binomial(n, c)
+    assert plan is not None and law is not None
+
+    def expected(samples: np.ndarray) -> float:
+        both, before = (solved_later(law, n[:3], more) for more in (pending[:3] + samples, pending[:3]))
+        return float((both - before).sum())
+
+    every = [np.array(each) for each in np.ndindex(10, 10, 3) if sum(each) <= 12]
+    assert plan.newly_solved == pytest.approx(max(map(expected, every)))
+    assert plan.newly_solved == pytest.approx(expected(plan.samples[:3]))
+    assert plan.samples[2] <= 2 and plan.samples.sum() == 12 and plan.lo <= plan.newly_solved <= plan.hi
+
+
+def test_no_problem_gets_more_than_it_may() -> None:
+    n, c = np.full(30, 10), np.r_[np.zeros(20, dtype=int), np.arange(1, 11)]
+    plan = allocate(n, c, 10_000, most=np.full(30, 7))
+    assert plan is not None and plan.samples.tolist() == [7] * 20 + [0] * 10 and plan.cost == 140
+    curve = allocate(n, c, 10_000, goal="curve", most=np.full(30, 7))
+    assert curve is not None and curve.samples.max() <= 7
+    with pytest.raises(ValueError, match="most >= 0"):
+        allocate(n, c, 10, most=np.full(30, -1))
+
+
+def test_the_interval_of_a_plan_holds_what_it_solves() -> None:
+    inside, found, expected = 0, [], []
+    for repeat in range(40):
+        p, c = experiment(repeat, 0.2, 1.5)
+        plan = allocate(N, c, 6_400, draws=300)
+        assert plan is not None
+        new = int((np.random.default_rng(1_000 + repeat).binomial(plan.samples, p)[c == 0] > 0).sum())
+        found.append(new)
+        expected.append(plan.newly_solved)
+        inside += plan.lo <= new <= plan.hi
+    assert np.mean(expected) == pytest.approx(np.mean(found), rel=0.15)
+    assert inside / 40 > 0.88
+
+
+def test_extra_draws_bias_the_usual_estimate_and_not_that_of_the_first_samples() -> None:
+    """200 problems, 6 samples each, then 60 more for each unsolved one: what the exported curves leave out, and why."""
+    random = np.random.default_rng(5)
+    first = 6
+    errors: dict[str, list[float]] = {"pooled": [], "first": [], "model": []}
+    for _ in range(24):
+        p = random.beta(0.25, 1.25, 200)
+        c = random.binomial(first, p)
+        plan = allocate(np.full(200, first), c, 60 * int((c == 0).sum()), draws=50)
+        assert plan is not None
+        n, both = first + plan.samples, c + random.binomial(plan.samples, p)
+        truth = float(np.mean(1 - (1 - p) ** 4))
+        errors["pooled"].append(coverage_curve(n, both, [4]).coverage[0] - truth)
+        errors["first"].append(coverage_curve(np.full(200, first), c, [4]).coverage[0] - truth)
+        curve = model_curve(n, both, [4])
+        assert curve is not None
+        errors["model"].append(curve.coverage[0] - truth)
+    mean = {name: float(np.mean(values)) for name, values in errors.items()}
+    spread = {name: float(np.std(values) / np.sqrt(24)) for name, values in errors.items()}
+    assert mean["pooled"] > 0.01 and mean["pooled"] > 5 * spread["pooled"]
+    assert abs(mean["first"]) < 3 * spread["first"] and abs(mean["model"]) < 0.008

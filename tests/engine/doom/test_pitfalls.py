@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -134,6 +136,24 @@ def test_6_no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(groups) == 2
     alive = [each for each in psutil.process_iter(["pid"]) if _group(each.pid) in groups]
     assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_6_a_killed_parent_leaves_no_game() -> None:
+    psutil = pytest.importorskip("psutil")
+    pytest.importorskip("vizdoom")
+    script = (
+        "from engine.doom import *; import time\n"
+        "frames = collect([GameMap('freedoom2', 'MAP01')], Recipe(scenes=30)); next(frames)\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == b"ready\n"
+        family = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+    assert len(family) >= 2  # the game's process and its engine
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
 
 
 def test_7_the_camera_has_settled(scenes: list[DoomScene], play: Callable[..., Game]) -> None:

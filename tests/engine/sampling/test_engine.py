@@ -33,9 +33,11 @@ def by_key(samples: list[Sample]) -> dict[tuple[int, int], Sample]:
 
 
 def assert_same(one: Sample, other: Sample) -> None:
-    """Equal but for the rounding of the log-probability."""
+    """Equal but for the rounding of the log-probability and the self-certainty."""
     assert other.logprob == pytest.approx(one.logprob, abs=1e-3)
-    assert dataclasses.replace(other, logprob=0.0) == dataclasses.replace(one, logprob=0.0)
+    assert other.self_certainty == pytest.approx(one.self_certainty, abs=1e-4)
+    rounded = {"logprob": one.logprob, "self_certainty": one.self_certainty}
+    assert dataclasses.replace(other, **rounded) == one
 
 
 @pytest.fixture(params=["padded", "paged"])

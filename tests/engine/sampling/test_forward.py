@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -103,6 +104,8 @@ def test_forced_decoding_equals_transformers_at_every_position(
         assert tuple(steps.argmax(-1).tolist()) == sample.token_ids
         drawn = steps.log_softmax(-1).gather(1, torch.tensor(sample.token_ids)[:, None]).sum()
         assert sample.logprob == pytest.approx(float(drawn), abs=1e-3)
+        certainty = -(steps.log_softmax(-1) + math.log(steps.shape[-1])).mean()
+        assert sample.self_certainty == pytest.approx(float(certainty), abs=1e-4)
 
 
 def test_greedy_equals_generate(tiny_model: Load, reference_model: LoadReference) -> None:

@@ -95,19 +95,21 @@ def test_rows_do_not_depend_on_each_other() -> None:
     positions = torch.arange(9)
     for params in (SamplingParams(), SamplingParams(top_p=0.9), SamplingParams(top_k=3), SamplingParams(min_p=0.1)):
         drawing = sampler(300, params)
-        tokens, logprobs = drawing.draw(logits, keys, positions)
+        tokens, logprobs, certainties = drawing.draw(logits, keys, positions)
         for row in range(9):
             one = slice(row, row + 1)
-            alone, logprob = drawing.draw(logits[one], keys[one], positions[one])
+            alone, logprob, certainty = drawing.draw(logits[one], keys[one], positions[one])
             assert alone == tokens[row]
             torch.testing.assert_close(logprob[0], logprobs[row])
+            torch.testing.assert_close(certainty[0], certainties[row])
 
 
 @pytest.mark.parametrize("params", [SamplingParams(temperature=0), SamplingParams(temperature=0.5, top_k=2)])
-def test_logprob_is_raw(params: SamplingParams) -> None:
+def test_logprob_and_self_certainty_are_raw(params: SamplingParams) -> None:
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(3))
-    tokens, logprobs = sampler(50, params).draw(logits, torch.arange(3), torch.zeros(3).long())
+    tokens, logprobs, certainties = sampler(50, params).draw(logits, torch.arange(3), torch.zeros(3).long())
     torch.testing.assert_close(logprobs, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0])
+    torch.testing.assert_close(certainties, -(50 * logits.softmax(-1)).log().mean(-1))  # Kang et al. 2025
 
 
 def test_temperature_zero_takes_the_most_likely() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from kernels.sampling import reference
 from kernels.sampling.noise import hash_bits, position_keys, scramble_ids
 
-Version = Callable[..., tuple[Tensor, Tensor]]
+Version = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Case:
 
     def run(
         self, version: Version, settings: Settings, *, greedy: bool = False, rows: slice = slice(None)
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return version(
             self.logits[rows],
             self.keys[rows],
@@ -106,10 +107,17 @@ def noise64(case: Case) -> Tensor:
     return -torch.log(-torch.log1p(-(bits + 0.5) * 2.0**-31))
 
 
+def self_certainty64(logits: Tensor) -> Tensor:
+    """KL(uniform || softmax) of each row by its definition: the sum of u log(u / p) over the vocabulary, u = 1/V."""
+    u = 1 / logits.shape[-1]
+    return (u * (math.log(u) - logits.double().log_softmax(-1))).sum(-1)
+
+
 def check_exact(version: Version, case: Case, settings: Settings) -> None:
-    """The token is the kept one of the largest score, up to fp32 rounding, and its log-probability is raw."""
-    tokens, logprobs = case.run(version, settings)
-    assert tokens.dtype == torch.int64 and logprobs.dtype == torch.float32
+    """The token is the kept one of the largest score, up to fp32 rounding; the other two are raw."""
+    tokens, logprobs, certainties = case.run(version, settings)
+    assert tokens.dtype == torch.int64 and logprobs.dtype == certainties.dtype == torch.float32
+    torch.testing.assert_close(certainties.double(), self_certainty64(case.logits), rtol=1e-5, atol=2e-5)
     drawn = tokens[:, None]
     # fp32 sums decide the edge of top_p to about six digits.
     assert kept_tokens(case.logits, settings, top_p=settings.top_p * (1 + 1e-5)).gather(1, drawn).all()
@@ -123,8 +131,8 @@ def check_exact(version: Version, case: Case, settings: Settings) -> None:
 
 def check_equals_reference(version: Version, case: Case, settings: Settings) -> None:
     """The same tokens as the torch version on a CPU, but for rows where fp32 rounding decides."""
-    tokens, logprobs = case.run(version, settings)
-    theirs, their_logprobs = reference.draw(
+    tokens, logprobs, certainties = case.run(version, settings)
+    theirs, their_logprobs, their_certainties = reference.draw(
         case.logits.cpu(),
         case.keys.cpu(),
         case.positions.cpu(),
@@ -136,21 +144,24 @@ def check_equals_reference(version: Version, case: Case, settings: Settings) -> 
     same = tokens.cpu() == theirs
     assert (~same).sum() <= case.rows // 5000, f"{(~same).sum()} of {case.rows} tokens differ"
     torch.testing.assert_close(logprobs.cpu()[same], their_logprobs[same], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(certainties.cpu(), their_certainties, rtol=1e-5, atol=2e-5)
 
 
 def check_greedy(version: Version, case: Case) -> None:
-    tokens, logprobs = case.run(version, Settings(temperature=0.0), greedy=True)
+    tokens, logprobs, certainties = case.run(version, Settings(temperature=0.0), greedy=True)
     assert torch.equal(tokens, case.logits.float().argmax(-1))
     exact = case.logits.double().log_softmax(-1).amax(-1)
     torch.testing.assert_close(logprobs.double(), exact, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(certainties.double(), self_certainty64(case.logits), rtol=1e-5, atol=2e-5)
 
 
 def check_alone_and_in_a_crowd(version: Version, case: Case, settings: Settings) -> None:
-    tokens, logprobs = case.run(version, settings)
+    tokens, logprobs, certainties = case.run(version, settings)
     for row in range(0, case.rows, max(case.rows // 4, 1)):
-        token, logprob = case.run(version, settings, rows=slice(row, row + 1))
+        token, logprob, certainty = case.run(version, settings, rows=slice(row, row + 1))
         assert token == tokens[row]
         torch.testing.assert_close(logprob[0], logprobs[row], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(certainty[0], certainties[row], rtol=1e-5, atol=2e-5)
 
 
 def check_masked_rows(version: Version, case: Case) -> None:
@@ -160,7 +171,8 @@ def check_masked_rows(version: Version, case: Case) -> None:
     case.logits[0, -1] = -40.0
     case.logits[1, :] = float("-inf")
     for settings in ALL_SETTINGS:
-        tokens, logprobs = case.run(version, settings)
+        tokens, logprobs, certainties = case.run(version, settings)
+        assert (certainties[2:] == float("inf")).all() and certainties[0] == float("inf")
         assert tokens[0] == case.vocabulary - 1 and logprobs[0] == 0
         assert 0 <= tokens[1] < case.vocabulary
         assert (tokens[2:] % 2 == 1).all() and logprobs[2:].isfinite().all()
@@ -173,7 +185,7 @@ def check_broken_rows_end(version: Version, case: Case) -> None:
     case.logits[1, 5] = float("nan")
     case.logits[2, 7] = float("inf")
     for settings in ALL_SETTINGS:
-        tokens, _ = case.run(version, settings)
+        tokens, _, _ = case.run(version, settings)
         assert ((tokens >= 0) & (tokens < case.vocabulary)).all()
 
 
@@ -181,11 +193,11 @@ def check_ties(version: Version, case: Case) -> None:
     """Equal logits stay or go together; a greedy tie goes to the smaller id."""
     case.logits.zero_()
     case.logits[:, ::3] = 1.0
-    tokens, _ = case.run(version, Settings(), greedy=True)
+    tokens, _, _ = case.run(version, Settings(), greedy=True)
     assert (tokens == 0).all()
     for settings in (Settings(top_k=2), Settings(top_p=0.01), Settings(min_p=0.99), Settings(top_p=0.01, top_k=2)):
         check_exact(version, case, settings)
-        tokens, _ = case.run(version, settings)
+        tokens, _, _ = case.run(version, settings)
         assert (tokens % 3 == 0).all()
         if case.rows > 20:
             assert len(tokens.unique()) > 3  # not only the first few of the tie

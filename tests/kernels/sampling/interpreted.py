@@ -49,8 +49,17 @@ def test_ties() -> None:
     checks.check_ties(draw, Case(3, 700))
 
 
+def test_self_certainty_of_alike_and_of_one_token() -> None:
+    """0 for the uniform distribution, whatever its level and V; one token is uniform too."""
+    for vocabulary in (1, 2, 700):
+        case = Case(2, vocabulary)
+        case.logits[:] = torch.tensor([[-30.0], [55.0]])
+        for greedy in (False, True):
+            torch.testing.assert_close(case.run(draw, Settings(), greedy=greedy)[2], torch.zeros(2), atol=2e-5, rtol=0)
+
+
 def test_no_rows() -> None:
-    tokens, logprobs = draw(
+    tokens, logprobs, certainties = draw(
         torch.empty(0, 50),
         torch.empty(0, dtype=torch.int64),
         torch.empty(0, dtype=torch.int32),
@@ -59,4 +68,4 @@ def test_no_rows() -> None:
         greedy=False,
         token_words=noise.scramble_ids(torch.arange(50)),
     )
-    assert tokens.shape == logprobs.shape == (0,)
+    assert tokens.shape == logprobs.shape == certainties.shape == (0,)

@@ -354,3 +354,25 @@ def test_a_crash_is_a_problem_too(api: Api, alice: User, monkeypatch: pytest.Mon
     client = api(alice)
     client.raise_request_exception = False
     assert "boom" not in str(is_problem(client.get("/api/v1/teams"), 500))
+
+
+def test_an_audit_is_started_and_followed_like_any_experiment(api: Api, alice: User, team: Team) -> None:
+    client = api(alice)
+    body = {"kind": "audit", "spec": {"verifier": "gsm8k", "limit": 2, "repeats": 2}}
+    made = send(client, "post", f"/teams/{team.code}/experiments", body).json()
+    kind = client.get(f"/api/v1/experiments/{made['code']}/live").json()["kind"]
+    assert (kind["total_problems"], kind["audited"], kind["repeats"]) == (2, 0, 2)
+    wrong = {"kind": "audit", "spec": {"verifier": "code-stdio"}}
+    is_problem(send(client, "post", f"/teams/{team.code}/experiments", wrong), 422, "spec.verifier")
+
+
+def test_samples_tell_rewards_and_what_is_not_known(api: Api, alice: User, make_experiment: Make) -> None:
+    """An imported sample without tokens, seed and log-probability is shown as it is."""
+    experiment = make_experiment(problems=1, status=Status.FINISHED)
+    Sample.objects.create(
+        experiment=experiment, problem=experiment.problems.get(), index=0, verdict="correct", score=0.5
+    )
+    path = f"/api/v1/experiments/{experiment.code}/samples"
+    item = api(alice).get(path).json()["items"][0]
+    assert (item["reward"], item["tokens"], item["logprob"], item["seed"], item["self_certainty"]) == (0.5, *[None] * 4)
+    assert api(alice).get(f"{path}/0/0").json()["reward"] == 0.5

@@ -93,6 +93,8 @@ def test_everything_through_the_client(text: str, team: Team, alice: User, tmp_p
         with pytest.raises(ApiError) as refused:
             canopy.regrade(made.code, "gsm8k")
         assert refused.value.status == 409 and "finished" in refused.value.detail
+        with pytest.raises(ApiError, match="finished"):
+            canopy.score(made.code, "org/judge")
         experiment = Experiment.objects.get(code=made.code)
         draw(experiment, 3)
         assert len(list(canopy.samples(made.code, limit=2))) == Sample.objects.filter(experiment=experiment).count()
@@ -215,6 +217,23 @@ def test_submit_from_a_file(canopy: Any, team: Team, tmp_path: Path) -> None:
         assert canopy("submit", str(file))[0] == cli.USAGE, wrong
     assert canopy("submit", str(tmp_path / "none"))[0] == cli.USAGE
     assert Experiment.objects.count() == 1
+
+
+def test_more_where_it_helps(canopy: Any, team: Team, make_experiment: Make) -> None:
+    made = make_experiment(problems=6, spec={"samples": 8}, status=Status.FINISHED)
+    for problem in made.problems.all():
+        problem.n, problem.c = 8, max(0, problem.index - 1)
+        problem.save()
+    asked = ("more-where-it-helps", str(made.code), "50")
+    shown = json.loads(canopy(*asked, "--preview", "--json")[1])
+    assert (shown["samples"], shown["problems"], shown["number"], shown["dollars"]) == (50, 2, 1, None)
+    assert shown["lo"] + shown["newly_solved"] > 0 and shown["evenly"] < shown["newly_solved"] <= shown["hi"]
+    assert "extra" not in Experiment.objects.get().spec
+    code, said, told = canopy(*asked, "--yes")
+    assert code == 0 and "queued" in said and "50 samples of 2 problems" in told and "model-based" in told
+    assert Experiment.objects.get().spec["extra"] == [{"up_to": {"33": [0, 1]}}]
+    assert canopy(*asked, "--unit", "dollars", "--yes")[0] == cli.REFUSED
+    assert canopy(*asked, "--unit", "euros", "--yes")[0] == cli.REFUSED
 
 
 def test_list_show_and_actions(canopy: Any, team: Team, make_experiment: Make) -> None:

@@ -25,6 +25,7 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
 from webapp.api.pages import document
+from webapp.prices.models import Price
 
 VISITORS = ("none", "outsider", "viewer", "member", "owner", "member-reads", "service", "service-reads", "other-team")
 
@@ -34,6 +35,12 @@ OWN = (401, 200, 200, 200, 200, 200, 200, 200, 200)
 
 
 ZIP = b"PK\x05\x06" + bytes(18)  # the smallest there is
+PRICE_CODE = uuid4()
+
+
+def manage(status: int) -> tuple[int, ...]:
+    """For a person who owns the team alone: a service account is a member."""
+    return (401, 404, 403, 403, status, 403, 403, 403, 404)
 
 
 def write(status: int) -> tuple[int, ...]:
@@ -48,12 +55,17 @@ class Operation:
     kind: str = "sampling"  # of the experiment that it is about
 
 
+PRICE = {"kind": "tokens", "name": "new", "input": 1, "output": 2, "as_of": "2026-01-01", "source": "a bill"}
 OPERATIONS = {
     "get_me": Operation(OWN),
     "list_teams": Operation(OWN),
     "list_kinds": Operation(OWN),
     "list_problem_sets": Operation(READ),
     "add_problem_set": Operation(write(201), {"name": "sums", "problems": [{"question": "1 + 1?", "answer": "2"}]}),
+    "list_prices": Operation(READ),
+    "add_price": Operation(manage(201), PRICE),
+    "change_price": Operation(manage(200), PRICE | {"name": "lab"}),
+    "remove_price": Operation(manage(204)),
     "list_workers": Operation(READ),
     "list_experiments": Operation(READ),
     "submit_experiment": Operation(write(201), {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
@@ -65,7 +77,10 @@ OPERATIONS = {
     "cancel_experiment": Operation(write(409)),
     "retry_experiment": Operation(write(409)),
     "draw_more": Operation(write(200), {"samples": 100}),
+    "preview_extra_draw": Operation(READ),
+    "draw_where_it_helps": Operation(write(200), {"spend": 5, "unit": "samples", "number": 1}),
     "regrade_experiment": Operation(write(409), {"verifier": "gsm8k"}),  # no stage of grading was made here
+    "score_experiment": Operation(write(409), {"scorer": ""}),
     "get_live_state": Operation(READ),
     "stream_events": Operation(READ),
     "list_files": Operation(READ),
@@ -105,8 +120,9 @@ def _folder(settings: Any, tmp_path: Path) -> None:
 
 @pytest.fixture
 def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
-    made = make_experiment(status=Status.FINISHED)
+    made = make_experiment(status=Status.FINISHED, n=2, c=0)
     draw(made, 2)
+    Price.objects.create(team=made.team, code=PRICE_CODE, **PRICE | {"name": "lab"})
     return made
 
 
@@ -136,7 +152,7 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
     """The status, after the whole answer was read as servers read it. ``experiment``: the code of what it is about."""
     method, path = operations()[name]
     values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
-    values["data_set"] = experiment
+    values |= {"data_set": experiment, "price": PRICE_CODE}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body, file = OPERATIONS[name].body, OPERATIONS[name].file
 
@@ -162,7 +178,11 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         expected = OPERATIONS[name].expected[VISITORS.index(who)]
         if expected == 204 and not type(about)._base_manager.filter(pk=about.pk).exists():
             continue  # the first who may delete it did
-        if name in {"draw_more", "add_problem_set"} and expected < 300 and _was_done(name, experiment):
+        if (
+            name in {"draw_more", "draw_where_it_helps", "add_problem_set"}
+            and expected < 300
+            and _was_done(name, experiment)
+        ):
             expected = 409
         assert ask(name, tokens[who], team.code, about.code) == expected, who
 
@@ -182,6 +202,8 @@ def subject(name: str, experiment: Experiment) -> Experiment | DataSet:
 def _was_done(name: str, experiment: Experiment) -> bool:
     from jobs.kinds.sampling.models import ProblemSet
 
+    if name == "draw_where_it_helps":
+        return "extra" in Experiment.objects.get(pk=experiment.pk).spec
     if name == "draw_more":
         return bool(Experiment.objects.get(pk=experiment.pk).spec["samples"] == 100)
     return ProblemSet.objects.exists()
@@ -197,7 +219,7 @@ def test_unknown_codes_look_like_other_teams_codes(tokens: dict[str, str], team:
 def test_refused_requests_change_nothing(tokens: dict[str, str], team: Team, experiment: Experiment) -> None:
     assert ApiToken.objects.count() == len(tokens) - 1
     before = Experiment.objects.values().get()
-    for name in ("change_experiment", "draw_more", "delete_experiment"):
+    for name in ("change_experiment", "draw_more", "draw_where_it_helps", "delete_experiment"):
         for who in ("none", "outsider", "viewer", "member-reads", "service-reads", "other-team"):
             ask(name, tokens[who], team.code, experiment.code)
     assert Experiment.objects.values().get() == before

@@ -13,7 +13,7 @@ from jobs.kinds.detection.models import Prediction
 
 VIEW = 200.0  # units of the longer side: texts and strokes are sized for it
 CLOSE, MATCHED = 0.75, 0.5  # IoU
-MOST_TAGS = 12  # found objects with their names beside them; more would cover the image
+MOST_TAGS = 12  # the best ones have their names beside them; more would cover the image
 LINE = 9.0  # units: height of a tag
 LETTER = 3.7  # units: a letter of 7 units on average, with some room
 
@@ -70,7 +70,7 @@ def prediction_tile(prediction: Prediction, classes: Sequence[str], url: str, *,
     scale = VIEW / max(1.0, float(values.get("size") or 1))
     rows = values.get("found", [])
     shown = [row for row in rows if row[1] >= score]
-    found = [_found(row, classes, scale, tag=len(shown) <= MOST_TAGS) for row in rows]
+    found = [_found(row, classes, scale, tag=place < MOST_TAGS) for place, row in enumerate(rows)]
     truth = [_truth(row, rows, classes, scale, score) for row in values.get("truth", [])]
     counted = [each for each in truth if each.look != "ignored"]
     label = (
@@ -87,23 +87,6 @@ def labels_tile(
     scale = VIEW / max(1.0, *size)
     truth = [_box(row[1:5], scale, "label", _name(row[0], classes), tag=len(labels) <= MOST_TAGS) for row in labels]
     return Tile(url, round(size[0] * scale, 2), round(size[1] * scale, 2), truth, [], f"{name}: {len(labels)} objects")
-
-
-def found_tile(found: Sequence[Sequence[float]], classes: Sequence[str], url: str, size: float, label: str) -> Tile:
-    """Detections without a truth: rows [class from 0, score, x1, y1, x2, y2]."""
-    scale = VIEW / max(1.0, size)
-    drawn = [
-        _box(
-            row[2:6],
-            scale,
-            "plain",
-            f"{_name(row[0], classes)} {row[1]:.2f}",
-            score=row[1],
-            tag=len(found) <= MOST_TAGS,
-        )
-        for row in found
-    ]
-    return Tile(url, VIEW, VIEW, [], drawn, label)
 
 
 def _found(row: Sequence[float], classes: Sequence[str], scale: float, *, tag: bool) -> Drawn:

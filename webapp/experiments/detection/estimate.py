@@ -9,7 +9,7 @@ from jobs.kinds.base import SpecError
 from jobs.kinds.detection.checks import data_set, planned_epochs, train_images
 from jobs.kinds.detection.models import Epoch
 from jobs.kinds.detection.plan import runs
-from jobs.kinds.detection.spec import ARCHITECTURES, DetectionSpec
+from jobs.kinds.detection.spec import ARCHITECTURES, DOOM, DetectionSpec
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
 from webapp.experiments.kind_forms import EstimateRow as Row
@@ -30,6 +30,9 @@ def estimate(spec: DetectionSpec, team: Team) -> Estimate:
     if not spec.train:
         return Estimate([Row("Runs", "none")], "The data set is read and the quality of its labels is measured.")
     planned = runs(spec)
+    if spec.data == DOOM:
+        rows = [Row("Runs", f"{len(planned):,}"), Row("Images and time", "not known yet")]
+        return Estimate(rows, "The pictures are drawn when the experiment starts.")
     images = train_images(spec, found) * epochs
     rows = [
         Row("Runs", f"{len(planned):,}"),

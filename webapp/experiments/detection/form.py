@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobs.kinds.detection.checks import check_spec, data_set
+from jobs.kinds.detection.data import has_doom
+from jobs.kinds.detection.jobs import builtin_name
 from jobs.kinds.detection.models import DataSet
 from jobs.kinds.detection.plan import runs
 from jobs.kinds.detection.presets import PRESETS
-from jobs.kinds.detection.spec import ARCHITECTURES, BUILTIN, DetectionSpec
+from jobs.kinds.detection.spec import ARCHITECTURES, BUILTIN, DOOM, DetectionSpec
 from webapp.accounts.models import Team
 from webapp.experiments.detection.estimate import estimate
 from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
@@ -29,7 +31,7 @@ class DetectionForm(KindForm):
             return []
         own = DataSet.objects.filter(team=team).exclude(status=DataSet.Status.REFUSED).order_by("name")
         return [
-            ("Built in", list(BUILTIN.items())),
+            ("Built in", [(value, text) for value, text in BUILTIN.items() if value != DOOM or has_doom()]),
             (f"Of {team.name}", [(f"set/{one.code}", describe(one)) for one in own]),
         ]
 
@@ -39,7 +41,7 @@ class DetectionForm(KindForm):
     def default_name(self, spec: DetectionSpec, team: Team) -> str:
         """The data set and what is compared: ``cells, 5 methods``."""
         found = data_set(spec, team)
-        name = found.name if found else "Rendered shapes"
+        name = found.name if found else builtin_name(spec)
         if not spec.train:
             return f"{name}: label quality"
         methods = len({(run.rule, run.delta) for run in runs(spec)})

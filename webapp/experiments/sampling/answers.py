@@ -14,7 +14,8 @@ from django.db.models import Count, F, FloatField, Max, Min, Q, QuerySet, Value
 from django.db.models.functions import Cast, NullIf, Round
 
 from engine.selection import NO_ANSWER, Answers
-from jobs.kinds.sampling.models import Sample, Verdict
+from jobs.kinds.sampling.models import Sample, Score, Verdict
+from jobs.kinds.sampling.rewards import current_scorer
 from jobs.models import Experiment
 
 LOGPROB_DIGITS = 2  # decimals of a mean log-probability: samples that are closer count as tied
@@ -30,24 +31,39 @@ def answer_classes(experiment: Experiment) -> dict[int, Answers]:
 
 
 def rewarded_samples(experiment: Experiment) -> dict[int, Answers] | None:
-    """The same with their rewards as scores; None when not all graded samples have one. Three queries, or one that
-    ends at the first sample without a reward.
+    """The same with their rewards as scores. A reward model that is still at work has scored some of the samples:
+    they alone are there, and None says that it has scored none. Rewards of an imported file: None when not all graded
+    samples have one. See _valued for the rounding."""
+    if experiment.spec.get("scorer"):
+        scores = Score.objects.filter(scorer=current_scorer(experiment)).exclude(sample__verdict=Verdict.PENDING)
+        return _valued(scores, "value", "sample__")
+    graded = _graded(experiment)
+    return None if graded.filter(score__isnull=True).exists() else _valued(graded, "score")
 
-    Rewards are exact up to EXACT_SAMPLES samples. Beyond, they are rounded to STEPS steps between the lowest and the
+
+def certain_samples(experiment: Experiment) -> dict[int, Answers] | None:
+    """The same with the self-certainty of the model that drew them as scores; None when it is not known for all."""
+    graded = _graded(experiment)
+    unknown = graded.filter(self_certainty__isnull=True).exists()
+    return None if unknown else _valued(graded, "self_certainty")
+
+
+def _valued(rows: QuerySet[Any], value: str, sample: str = "") -> dict[int, Answers] | None:
+    """Samples with the column ``value`` as score; ``sample``: the path from a row to its sample. None without rows.
+
+    Values are exact up to EXACT_SAMPLES samples. Beyond, they are rounded to STEPS steps between the lowest and the
     highest, so that the database can group them.
     """
-    graded = _graded(experiment)
-    if graded.filter(score__isnull=True).exists():
-        return None
-    known = graded.aggregate(all=Count("pk"), low=Min("score"), high=Max("score"))
+    known = rows.aggregate(all=Count("pk"), low=Min(value), high=Max(value))
     if not known["all"]:
         return None
     step = (known["high"] - known["low"]) / STEPS
-    reward: Any = F("score")
+    rounded: Any = F(value)
     if known["all"] > EXACT_SAMPLES and step > 0:
-        reward = Round(F("score") / Value(step)) * Value(step)
-    grouped = graded.annotate(reward=reward).values_list("problem__index", "canonical", "reward")
-    return _by_problem(grouped.annotate(**_COUNTS))
+        rounded = Round(F(value) / Value(step)) * Value(step)
+    correct = Count("pk", filter=Q(**{f"{sample}verdict": Verdict.CORRECT}))
+    grouped = rows.annotate(rounded=rounded).values_list(f"{sample}problem__index", f"{sample}canonical", "rounded")
+    return _by_problem(grouped.annotate(samples=Count("pk"), correct=correct))
 
 
 def probable_samples(experiment: Experiment) -> dict[int, Answers] | None:
@@ -90,4 +106,6 @@ def votes_of(problem: Answers) -> int:
 
 
 def _graded(experiment: Experiment) -> QuerySet[Sample]:
-    return Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING)
+    """Without extra draws, which would bias what is estimated as they bias coverage."""
+    graded = Sample.objects.filter(experiment=experiment).exclude(verdict=Verdict.PENDING)
+    return graded.filter(index__lt=experiment.spec["samples"]) if experiment.spec.get("extra") else graded

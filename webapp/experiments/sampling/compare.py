@@ -15,10 +15,11 @@ from webapp.experiments.sampling import curves
 from webapp.experiments.sampling.compare_table import side_by_side
 from webapp.experiments.sampling.costs import Costs, costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
-from webapp.experiments.sampling.measured import measure
+from webapp.experiments.sampling.measured import measure, time_title
 from webapp.experiments.sampling.pairs import pair_of
 from webapp.experiments.sampling.priced import duel_of, frontiers, published_attempts
 from webapp.experiments.sampling.published import overlays
+from webapp.prices.table import prices_of
 
 Json = dict[str, Any]
 
@@ -38,12 +39,16 @@ class SamplingComparison(KindComparison):
         else:
             found = curves.curves(experiments, every)
         measured = measure(experiments, every)
+        prices = prices_of(experiments[0].team)  # a comparison stays in one team
         runs = [
-            Run(each, line, every[each.pk], found[each.pk], costs_of(measured[each.pk]))
+            Run(each, line, every[each.pk], found[each.pk], costs_of(measured[each.pk], prices))
             for each, line in zip(experiments, lines, strict=True)
         ]
         pair = pair_of(runs, query)
+        titles = {time_title(measured[each.pk].device) for each in experiments if measured[each.pk].worker_seconds}
+        time = titles.pop() if len(titles) == 1 else "Worker time"
         return {
+            "time": time,
             "series": {
                 "runs": [run.as_json() for run in runs],
                 "pair": pair.series if pair else None,
@@ -51,7 +56,7 @@ class SamplingComparison(KindComparison):
                 # Costs of one problem compare only where the problems are the same.
                 "frontiers": frontiers(runs) if len({run.problems for run in runs}) == 1 else {},
             },
-            "duel": duel_of([run for run in runs if run.problems == runs[0].problems], query),
+            "duel": duel_of([run for run in runs if run.problems == runs[0].problems], query, time),
             "published": overlays(),
             "pair": pair,
             "remarks": remarks(runs, common, query),
@@ -155,6 +160,9 @@ def _about_samples(runs: Sequence[Run]) -> list[Remark]:
         elif not run.counters.stops and not run.counters.is_even:
             text = f"{run.experiment.name} has {n.min()} to {n.max()} samples per problem; its curve ends at {n.min()}."
             found.append(Remark(text))
+        if extra := int((run.counters.all_n - n).sum()):
+            text = f"{run.experiment.name} has {extra:,} samples of extra draws. Problems they solved count as solved;"
+            found.append(Remark(f"{text} curves and differences leave them out, for they would bias them."))
     return found
 
 

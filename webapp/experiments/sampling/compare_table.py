@@ -55,7 +55,7 @@ def _measures(runs: Sequence[Run]) -> list[Measure]:
         Measure("Problems", lambda run: len(run.counters.uid), _count),
         Measure("Graded samples per problem", lambda run: run.counters.reach, _count),
         *(_coverage(k, [points[run.experiment.pk][place] for run in runs], runs) for place, k in enumerate(ks)),
-        Measure("Problems solved", lambda run: float((run.counters.c > 0).sum()), _count),
+        Measure("Problems solved", lambda run: float(run.counters.solved), _count),
         Measure(
             "Samples to solve half",
             lambda run: run.curve["half"],

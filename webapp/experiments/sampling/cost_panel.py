@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine.cost import Cost, token_dollars
+from engine.cost import Cost, Prices, token_dollars
 from jobs.models import Experiment
 from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
-from webapp.experiments.sampling.costs import costs_of, token_price
+from webapp.experiments.sampling.costs import costs_of
 from webapp.experiments.sampling.counters import Counters, load_counters
-from webapp.experiments.sampling.measured import Measured, measure
+from webapp.experiments.sampling.measured import Measured, measure, time_title
+from webapp.prices.lookup import token_price
+from webapp.prices.table import prices_of
 
 MEASURES = (
     ("flops_once", "FLOPs", "prompt computed once", write_flops),
@@ -18,6 +20,7 @@ MEASURES = (
     ("gpu", "Worker time", "", write_seconds),
     ("dollars_once", "US$", "", write_dollars),
     ("dollars_each", "US$", "prompt charged per request", write_dollars),
+    ("dollars_cached", "US$", "prompt from the service's cache after its first request", write_dollars),
 )
 
 
@@ -35,15 +38,22 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
     every = load_counters([experiment])
     counters = every[experiment.pk]
     measured = measure([experiment], every)[experiment.pk]
-    costs = costs_of(measured)
+    prices = prices_of(experiment.team)
+    costs = costs_of(measured, prices)
     same_dollars = costs.lines.get("dollars_once") == costs.lines.get("dollars_each")
     rows = [
-        _row(title, measured.device if key == "gpu" else note, costs.lines[key], counters, write)
+        _row(
+            time_title(measured.device) if key == "gpu" else title,
+            measured.device if key == "gpu" else note,
+            costs.lines[key],
+            counters,
+            write,
+        )
         for key, title, note, write in MEASURES
         if key in costs.lines and not (key == "dollars_each" and same_dollars)
     ]
-    rows += _charged(measured, counters)
-    names = {"flops": "FLOPs", "gpu": "Worker time", "dollars": "US$"}
+    rows += _charged(measured, counters, prices)
+    names = {"flops": "FLOPs", "gpu": time_title(measured.device), "dollars": "US$"}
     return {
         "samples": int(counters.drawn.sum()),
         "rows": rows,
@@ -52,10 +62,10 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _charged(measured: Measured, counters: Counters) -> list[Row]:
+def _charged(measured: Measured, counters: Counters, prices: Prices) -> list[Row]:
     """What a hosted model's service charged for, by its own count of the prompts."""
-    price = token_price(measured.model)
-    drawn, solved = int(counters.drawn.sum()), int((counters.c > 0).sum())
+    price = token_price(measured.model, prices)
+    drawn, solved = int(counters.drawn.sum()), counters.solved
     if price is None or not measured.charged_prompt_tokens or not drawn:
         return []
     total = float(token_dollars(price, measured.charged_prompt_tokens, int(counters.tokens.sum())))
@@ -68,7 +78,7 @@ def _charged(measured: Measured, counters: Counters) -> list[Row]:
 def _row(title: str, note: str, cost: Cost, counters: Counters, write: Any) -> Row:
     drawn, problems = float(counters.drawn.sum()), int((counters.drawn > 0).sum())
     altogether = problems * cost.fixed + drawn * cost.per_sample
-    solved = int((counters.c > 0).sum())
+    solved = counters.solved
     return Row(
         title,
         note,

@@ -16,12 +16,19 @@ from jobs.kinds.sampling.stopping import settled
 from jobs.models import Experiment
 
 Ints = npt.NDArray[np.int64]
-_COLUMNS = ("experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens", "first_correct")
+_COLUMNS = (
+    "experiment_id", "index", "uid", "n", "c", "drawn", "tokens", "prompt_tokens", "extra_n", "extra_c",
+    "first_correct",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Arrays over the problems of one experiment, in their order."""
+    """Arrays over the problems of one experiment, in their order.
+
+    n and c leave out extra draws: who got those was decided by looking at c, so that with them every estimate of
+    coverage would be biased. Counts and fitted laws use all_n and all_c.
+    """
 
     index: Ints
     uid: tuple[str, ...]
@@ -33,6 +40,8 @@ class Counters:
     tokens: Ints  # of all samples drawn
     prompt_tokens: Ints  # counted by a hosted model's service
     tries: Ints  # samples up to the first correct one, where drawing stops at it; else 0
+    all_n: Ints  # graded samples, extra draws included
+    all_c: Ints
 
     @property
     def stops(self) -> bool:
@@ -47,6 +56,11 @@ class Counters:
         return int(self.n.min()) if self.settled is None else self.settled
 
     @property
+    def solved(self) -> int:
+        """Problems with a correct sample, whoever drew it."""
+        return int((self.all_c > 0).sum())
+
+    @property
     def is_even(self) -> bool:
         """Whether all problems have equally many graded samples."""
         return bool(self.n.size) and int(self.n.min()) == int(self.n.max())
@@ -59,7 +73,7 @@ class Counters:
         """The problems whose ids are among ``uids``."""
         keep = np.array([uid in uids for uid in self.uid], dtype=bool)
         kept = tuple(uid for uid, stays in zip(self.uid, keep, strict=True) if stays)
-        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens, self.tries)
+        columns = (self.n, self.c, self.drawn, self.tokens, self.prompt_tokens, self.tries, self.all_n, self.all_c)
         return Counters(self.index[keep], kept, self.settled, *(column[keep] for column in columns))
 
 
@@ -74,8 +88,9 @@ def load_counters(experiments: Sequence[Experiment]) -> dict[int, Counters]:
 
 def _counters(rows: Sequence[tuple[Any, ...]], known: int | None) -> Counters:
     index, uid, *counts, first = zip(*rows, strict=True) if rows else ((),) * (len(_COLUMNS) - 1)
-    columns = [*(_column(values) for values in counts), tries_of(first)]
-    return Counters(_column(index), tuple(uid), known, *columns)
+    n, c, drawn, tokens, prompt_tokens, extra_n, extra_c = map(_column, counts)
+    even = (n - extra_n, c - extra_c, drawn, tokens, prompt_tokens, tries_of(first))
+    return Counters(_column(index), tuple(uid), known, *even, n, c)
 
 
 def _column(values: Sequence[int]) -> Ints:

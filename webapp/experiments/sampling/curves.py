@@ -16,7 +16,7 @@ Json = dict[str, Any]
 KEPT_SECONDS = 7 * 86_400
 RECENT_SECONDS = 15
 LONGEST_SECONDS = 60  # a request that makes a value and dies blocks the others no longer
-_VERSION = 1  # raise it when what is kept changes its shape or meaning
+_VERSION = 2  # raise it when what is kept changes its shape or meaning
 
 
 def cache_key(name: str, experiment: Experiment) -> str:

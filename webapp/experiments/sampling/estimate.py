@@ -10,23 +10,28 @@ from django.db.models import Avg, Exists, OuterRef, Q, QuerySet
 
 from engine.cost import estimate as engine_estimate
 from engine.cost import fit as engine_fit
+from engine.cost import gpu_dollars, token_dollars
 from engine.models import DEMO_MODEL, ModelError, ModelShape, model_shape
 from engine.problems import Problem
 from jobs import metrics
 from jobs.devices import Processor
 from jobs.kinds.sampling.models import Sample
-from jobs.kinds.sampling.plan import block_shape
+from jobs.kinds.sampling.plan import SCORE, block_shape
 from jobs.kinds.sampling.sources import resolve_model
 from jobs.kinds.sampling.spec import QUESTION, SamplingSpec
 from jobs.kinds.sampling.speed import TOKENS_PER_SECOND
 from jobs.live import alive_workers
-from jobs.models import Experiment, MetricSpan, Queue
+from jobs.models import Experiment, MetricSpan, Queue, Shard, ShardStatus
 from webapp.accounts.models import Team
 from webapp.experiments.kind_forms import Estimate
 from webapp.experiments.kind_forms import EstimateRow as Row
+from webapp.experiments.sampling.amounts import write_dollars
+from webapp.prices.lookup import gpu_price, token_price
+from webapp.prices.table import prices_of
 from webapp.templatetags.experiments import duration, size
 
 EARLIER_RUNS = 5
+EARLIER_SHARDS = 20
 MOST_DEVICES = 3
 EARLIER_SAMPLES = 2_000  # enough for a mean length; never a scan of millions
 # English text in the vocabularies of current models. Only the prompt's length is guessed from it.
@@ -95,9 +100,26 @@ def estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimat
         Row("Keys and values", f"{size(shape.kv_bytes_per_token)} a token", SIZES),
         *_fits(spec, shape, len(problems), lengths),
         *_speed(measured, told.seconds),
+        *_price(measured, told.seconds, team),
     ]
     note = f"{_note(measured)} As if every sample were drawn; a problem that is solved takes fewer."
     return Estimate(rows, note.strip() if spec.stop_when_solved else _note(measured))
+
+
+def hosted_estimate(spec: SamplingSpec, problems: list[Problem], team: Team) -> Estimate:
+    """What an endpoint will be asked for. How long its prompts are is a guess: each service has its own tokens."""
+    samples = len(problems) * spec.samples
+    rows = [
+        Row("Problems", f"{len(problems):,}"),
+        Row("Samples", f"at most {samples:,}" if spec.stop_when_solved else f"{samples:,}"),
+        Row("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}", BOUND),
+    ]
+    price = token_price(spec.model, prices_of(team))
+    if price is not None:
+        lengths = _lengths(spec, problems)
+        most = float(samples * token_dollars(price, lengths.root + lengths.prompt, spec.max_tokens))
+        rows.append(Row("US$", f"at most {write_dollars(most)}", f"prompts guessed; {price.as_of}, {price.table}"))
+    return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
 
 
 def _fits(spec: SamplingSpec, shape: ModelShape, problems: int, lengths: Lengths) -> list[Row]:
@@ -127,6 +149,24 @@ def _fits(spec: SamplingSpec, shape: ModelShape, problems: int, lengths: Lengths
             value = f"none fits in its {size(device.memory_total)}"
         rows.append(Row("Answers at once", value, f"on {device.name}"))
     return rows
+
+
+def scoring_rows(spec: SamplingSpec, samples: int) -> list[Row]:
+    """What the reward model will take, from the last shards that it scored on these workers; none without one."""
+    if not spec.scorer:
+        return []
+    earlier = Shard.objects.filter(
+        stage=SCORE, status=ShardStatus.DONE, payload__scorer=spec.scorer_name, started_at__isnull=False
+    ).order_by("-pk")[:EARLIER_SHARDS]
+    times = [
+        (shard.done - shard.resumed_from, (shard.finished_at - shard.started_at).total_seconds())
+        for shard in earlier
+        if shard.started_at and shard.finished_at
+    ]
+    scored, seconds = sum(count for count, _ in times), sum(time for _, time in times)
+    if not scored or not seconds:
+        return [Row("Scoring", "not known yet")]
+    return [Row("Scoring", f"about {duration(max(1.0, samples * seconds / scored))}", MEASURED)]
 
 
 def known_devices() -> list[Processor]:
@@ -202,6 +242,21 @@ def _speed(measured: Measured, seconds: float | None) -> list[Row]:
     return [
         Row("Speed", f"{measured.tokens_per_second:,.0f} tokens a second", "measured, of one worker"),
         Row("Run time", f"{word} {duration(max(1.0, seconds))}", "on one worker, at that speed"),
+    ]
+
+
+def _price(measured: Measured, seconds: float | None, team: Team) -> list[Row]:
+    """By the hourly price of the kind of device that GPU workers report, where they all are of one kind."""
+    devices = known_devices()
+    if measured.tokens_per_second is None or seconds is None or len(devices) != 1:
+        return []
+    _, price = gpu_price(devices[0].name, prices_of(team))
+    if price is None:
+        return []
+    word = "about" if measured.mean_tokens else "at most"
+    dollars = float(gpu_dollars(max(1.0, seconds), price))
+    return [
+        Row("US$", f"{word} {write_dollars(dollars)}", f"${price.per_hour:g} an hour, {price.as_of}, {price.table}")
     ]
 
 

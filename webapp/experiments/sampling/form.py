@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from engine.endpoint import is_hosted
+from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
 from jobs.kinds.base import SpecError
 from jobs.kinds.sampling.checks import check_spec, load_problems
@@ -14,9 +17,16 @@ from jobs.kinds.sampling.models import ProblemSet
 from jobs.kinds.sampling.presets import PRESETS
 from jobs.kinds.sampling.spec import SamplingSpec
 from webapp.accounts.models import Team
-from webapp.experiments.kind_forms import Estimate, EstimateRow, KindForm, PresetCard
-from webapp.experiments.sampling.estimate import compact, estimate
+from webapp.experiments.kind_forms import Estimate, KindForm, PresetCard
+from webapp.experiments.sampling.estimate import estimate, hosted_estimate, scoring_rows
 
+# How the names of instruction-tuned models tell it.
+CHAT_NAMES = re.compile(r"instruct|chat|[-_]it\b|gpt-[345]|claude", re.IGNORECASE)
+CHAT_HINT = (
+    "The published prompt is the beginning of a function, to be continued as plain text; this model was tuned to chat, "
+    "and such models often answer it with prose. For them turn the chat template on and ask for the whole function in "
+    "the prompt template, or use a base model."
+)
 ICONS = {"first-look": "bolt", "demo": "star"}
 
 
@@ -48,30 +58,26 @@ class SamplingForm(KindForm):
     def default_name(self, spec: SamplingSpec, team: Team) -> str:
         """The model's last word and the set's name: ``SmolLM2-135M-Instruct, arithmetic-60``."""
         model = PurePosixPath(spec.model).name or spec.model
-        return f"{model}, {_set_name(spec, team)}"
+        return f"{model}, {set_name(spec, team)}"
 
     def estimate(self, spec: SamplingSpec, team: Team) -> Estimate:
         try:
             problems = load_problems(spec, team)
         except SpecError as error:
             return Estimate(note=str(error))
-        if is_hosted(spec.model):
-            return hosted_estimate(spec, len(problems))
-        return estimate(spec, problems, team)
+        known = hosted_estimate(spec, problems, team) if is_hosted(spec.model) else estimate(spec, problems, team)
+        known = replace(known, rows=[*known.rows, *scoring_rows(spec, len(problems) * spec.samples)])
+        return replace(known, note=f"{CHAT_HINT} {known.note}") if _continues_in_prose(spec) else known
 
 
-def hosted_estimate(spec: SamplingSpec, problems: int) -> Estimate:
-    """What an endpoint will be asked for. Its prompts cannot be counted before: each service has its own tokens."""
-    samples = problems * spec.samples
-    rows = [
-        EstimateRow("Problems", f"{problems:,}"),
-        EstimateRow("Samples", f"at most {samples:,}" if spec.stop_when_solved else f"{samples:,}"),
-        EstimateRow("Tokens drawn", f"at most {compact(samples * spec.max_tokens)}"),
-    ]
-    return Estimate(rows, "A hosted model: the service counts what it charges for, and the experiment shows it.")
+def _continues_in_prose(spec: SamplingSpec) -> bool:
+    """Whether a chat model gets the beginning of a function to continue, as HumanEval's published prompt has it."""
+    is_chat_model = spec.model == DEMO_MODEL or CHAT_NAMES.search(spec.model) is not None
+    return is_chat_model and not spec.chat and spec.verifier == "code-function"
 
 
-def _set_name(spec: SamplingSpec, team: Team) -> str:
+def set_name(spec: SamplingSpec, team: Team) -> str:
+    """What the team calls the set of problems."""
     if spec.problem_set_code is None:
         return spec.problems.removeprefix("bundled/")
     chosen: Any = ProblemSet.objects.filter(team=team, code=spec.problem_set_code).values_list("name", flat=True)

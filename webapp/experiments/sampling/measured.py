@@ -121,3 +121,11 @@ def _worker_seconds(experiments: Sequence[Experiment]) -> tuple[dict[int, float]
         workers.setdefault(pk, set()).add(row["worker"])
     seconds = {pk: time[pk].total_seconds() / drawn[pk] for pk in time if drawn[pk] > 0 and time[pk]}
     return seconds, workers
+
+
+def time_title(device: str) -> str:
+    """What the time of a worker on ``device`` is called: "GPU time", "CPU time", and "Worker time" where that is not
+    known."""
+    if not device:
+        return "Worker time"
+    return "CPU time" if device.startswith("CPU") else "GPU time"

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
-from jobs.kinds.sampling.spec import MAX_SAMPLES
+from jobs.kinds.sampling.rewards import rewards_of
+from jobs.kinds.sampling.spec import MAX_SAMPLES, ExtraDraw
 from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage, Tab
@@ -18,10 +19,12 @@ from webapp.experiments.sampling.cost_panel import cost_panel
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
 
+_MOST_GROUPS = 8  # numbers of samples of an extra draw that its setting spells out
+
 
 class SamplingPage(KindPage):
     tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
-    actions = frozenset({"more", "regrade"})
+    actions = frozenset({"more", "regrade", "score", "audit"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     downloads = {
         "samples.jsonl": Download(
@@ -39,6 +42,8 @@ class SamplingPage(KindPage):
     }
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
+        if setting == "extra":
+            return "\n".join(_spell_draw(draw) for draw in experiment.spec["extra"])
         code = str(experiment.spec.get("problems", "")).removeprefix("set/")
         if setting != "problems" or code == experiment.spec.get("problems"):
             return None
@@ -55,10 +60,13 @@ class SamplingPage(KindPage):
             "more_samples": min(2 * planned, MAX_SAMPLES),
             "most_samples": MAX_SAMPLES,
             "verifiers": VERIFIERS.values(),
+            "scorer": page.experiment.spec.get("scorer", ""),
+            "scorer_label": page.experiment.spec.get("scorer_label"),
             "verifier": (verifier := page.experiment.spec.get("verifier", "")),
             # Statements and function heads begin alike: such problems go by their ids, and texts keep their columns.
             "formal": verifier in VERIFIERS and not compares_answers(verifier),
             "samples_url": page.url("tab", tab="samples") if page.shows_samples else "",
+            "forecast_url": page.url("data", part="forecast"),
             "coverage_url": page.url("download", name="coverage.csv"),
             "engine_url": page.url("download", name="engine.csv"),
             "problems_url": page.url("download", name="problems.csv"),
@@ -66,8 +74,20 @@ class SamplingPage(KindPage):
         if tab == "samples":
             return common | browse(request, page)
         if tab == "analysis":
-            return common | {"data_url": page.url("data", part="NAME"), "cost": cost_panel(page.experiment)}
+            return common | {
+                "data_url": page.url("data", part="NAME"),
+                "cost": cost_panel(page.experiment),
+                "can_draw": page.access.can_write and not stops_when_solved(page.experiment),
+            }
         return common
+
+
+def _spell_draw(draw: dict[str, Any]) -> str:
+    """``12 problems up to 640 samples, 1 problem up to 700``."""
+    groups = ExtraDraw.model_validate(draw).up_to.items()
+    parts = [f"{len(found):,} problem{'s' if len(found) > 1 else ''} up to {n:,} samples" for n, found in groups]
+    more = f" and {len(parts) - _MOST_GROUPS} more numbers" if len(parts) > _MOST_GROUPS else ""
+    return ", ".join(parts[:_MOST_GROUPS]) + more
 
 
 def browse(request: HttpRequest, page: Page) -> dict[str, Any]:
@@ -134,14 +154,21 @@ def _in_full(experiment: Experiment, filters: Filters, shown: Sample, context: d
         "shown": shown,
         "problem": problem,
         "pieces": split_at_answer(shown.body.text, shown.answer) if hasattr(shown, "body") else None,
-        "strip": samples.strip_around(shown, int(experiment.spec.get("samples", 0))),
+        "strip": samples.strip_around(shown, _planned(experiment, problem)),
         "strip_query": filters.query(at=f"{problem.index}."),
         "answers": samples.common_answers(shown),
         "previous_url": filters.query(at=_place(previous)) if previous else "",
         "following_url": filters.query(at=_place(following)) if following else "",
         "max_tokens": experiment.spec.get("max_tokens"),
+        "reward": rewards_of(experiment, [shown.pk]).get(shown.pk),
         "grade_milliseconds": None if shown.grade_seconds is None else round(shown.grade_seconds * 1000, 1),
     }
+
+
+def _planned(experiment: Experiment, problem: Problem) -> int:
+    """Samples of one problem, extra draws included."""
+    extra = [ExtraDraw.model_validate(draw).targets.get(problem.index, 0) for draw in experiment.spec.get("extra", [])]
+    return max([int(experiment.spec.get("samples", 0)), *extra])
 
 
 def _place(sample: Sample) -> str:

@@ -30,7 +30,7 @@ Json = dict[str, Any]
 AXES: dict[str, tuple[str, Callable[[float], str]]] = {
     "flops_once": ("FLOPs, prompt computed once", write_flops),
     "flops_each": ("FLOPs, prompt computed per request", write_flops),
-    "gpu": ("GPU time", write_seconds),
+    "gpu": ("Worker time", write_seconds),  # "GPU time" where only GPUs worked: compare.py knows
     "dollars_once": ("US$, prompt charged once", write_dollars),
     "dollars_each": ("US$, prompt charged per request", write_dollars),
 }
@@ -106,9 +106,9 @@ class Duel:
     sentence: str
 
 
-def duel_of(runs: Sequence[Run], query: CompareQuery) -> Duel | None:
+def duel_of(runs: Sequence[Run], query: CompareQuery, time: str = "Worker time") -> Duel | None:
     """The two runs the address names, else those whose sample costs least and most. None when fewer than two have a
-    cost on one axis."""
+    cost on one axis. ``time``: what the time of these runs' workers is called."""
     axis = max(AXES, key=lambda axis: _says_most(runs, axis))
     priced = sorted((run for run in runs if _has(run, axis)), key=lambda run: run.costs.lines[axis].per_sample)
     if len(priced) < 2:
@@ -118,7 +118,7 @@ def duel_of(runs: Sequence[Run], query: CompareQuery) -> Duel | None:
     big = (by_code.get(query.duel[1]) if query.duel[1] else None) or priced[-1]
     if small is big:
         big = next(run for run in reversed(priced) if run is not small)
-    return _weigh(small, big, priced, axis)
+    return _weigh(small, big, priced, axis, time)
 
 
 def _says_most(runs: Sequence[Run], axis: str) -> tuple[int, bool]:
@@ -127,7 +127,7 @@ def _says_most(runs: Sequence[Run], axis: str) -> tuple[int, bool]:
     return len(costs), len(costs) > 1 and max(costs) > 1.05 * min(costs)
 
 
-def _weigh(small: Run, big: Run, choices: Sequence[Run], axis: str) -> Duel:
+def _weigh(small: Run, big: Run, choices: Sequence[Run], axis: str, time: str) -> Duel:
     ks = (
         np.arange(1, small.counters.reach + 1)
         if small.counters.reach <= EVERY_K
@@ -152,12 +152,12 @@ def _weigh(small: Run, big: Run, choices: Sequence[Run], axis: str) -> Duel:
         first.k is not None,
         f"{coverage:.1%}",
         f"{first.big_coverage:.1%}",
-        _rows(small, found, k),
-        _sentence(small, big, axis, first, coverage),
+        _rows(small, found, k, time),
+        _sentence(small, big, time if axis == "gpu" else AXES[axis][0], first, coverage),
     )
 
 
-def _rows(small: Run, found: dict[str, SmallAgainstBig], k: int) -> list[DuelRow]:
+def _rows(small: Run, found: dict[str, SmallAgainstBig], k: int, time: str) -> list[DuelRow]:
     # Where dollars are hours times a rate, how the prompt is charged changes nothing: one row is enough.
     alike = "dollars_once" in found and _same(found["dollars_once"], found["dollars_each"])
     rows = []
@@ -167,7 +167,7 @@ def _rows(small: Run, found: dict[str, SmallAgainstBig], k: int) -> list[DuelRow
         title, write = AXES[axis]
         line = small.costs.lines[axis]
         cost = line.fixed + k * line.per_sample
-        title = "US$" if alike and axis == "dollars_once" else title
+        title = "US$" if alike and axis == "dollars_once" else time if axis == "gpu" else title
         rows.append(DuelRow(title, write(cost), write(result.big_cost), f"{cost / result.big_cost:.3g} ×"))
     return rows
 
@@ -176,11 +176,11 @@ def _same(one: SmallAgainstBig, other: SmallAgainstBig) -> bool:
     return (one.big_cost, one.cost, one.k_at_equal_cost) == (other.big_cost, other.cost, other.k_at_equal_cost)
 
 
-def _sentence(small: Run, big: Run, axis: str, first: SmallAgainstBig, coverage: float) -> str:
+def _sentence(small: Run, big: Run, measure: str, first: SmallAgainstBig, coverage: float) -> str:
     a, b = small.experiment.name, big.experiment.name
     if first.k is None:
         return f"{a} does not reach one sample of {b} within its {small.counters.reach:,} samples: {coverage:.1%}."
     saving = first.saving or 0.0
     cheaper = f"{saving:.3g} times less" if saving >= 1 else f"{1 / saving:.3g} times more"
     samples = "one sample" if first.k == 1 else f"{first.k:,} samples"
-    return f"With {samples} {a} reaches what {b} solves with one, for {cheaper} ({AXES[axis][0]})."
+    return f"With {samples} {a} reaches what {b} solves with one, for {cheaper} ({measure})."

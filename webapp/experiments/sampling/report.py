@@ -66,6 +66,14 @@ def _facts(experiment: Experiment, state: Json, figures: Json) -> list[tuple[str
     if state["stops"]:
         facts.append(("Estimator", ESTIMATOR[True].capitalize()))
     facts.append(("Samples graded", f"{state['graded']:,} of {state['drawn']:,} drawn"))
+    if extra := state["extra"]:
+        facts.append(
+            (
+                "Extra draws",
+                f"{extra['samples']:,} more samples of {extra['problems']:,} problems, put where they help; "
+                "the curve leaves them out, for they would bias it",
+            )
+        )
     if figures["tokens"]:
         facts.append(("Tokens drawn", f"{figures['tokens']:,}"))
     if figures["prompt_tokens"]:
@@ -85,7 +93,7 @@ def _json(experiment: Experiment) -> Json:
     figures = state["kpis"]
     names = (
         "index", "uid", "question", "answer", "n", "c", "errors", "timeouts", "drawn", "tokens", "prompt_tokens",
-        "first_correct",
+        "first_correct", "extra_n", "extra_c",
     )  # fmt: skip
     return {
         "name": experiment.name,

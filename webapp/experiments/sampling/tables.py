@@ -14,6 +14,7 @@ from django.db.models import F
 
 from jobs import metrics
 from jobs.kinds.sampling.models import Problem, Sample
+from jobs.kinds.sampling.rewards import with_reward
 from jobs.kinds.sampling.speed import ENGINE_METRICS
 from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
@@ -22,7 +23,7 @@ from webapp.experiments.sampling.counters import load_counters
 ROWS = 1_000  # read at a time
 SAMPLE_FIELDS = (
     "pk", "problem_uid", "problem_index", "index", "seed", "text", "answer", "canonical", "verdict", "reason",
-    "tokens", "logprob", "score", "finish", "grade_seconds",
+    "tokens", "logprob", "self_certainty", "reward", "finish", "grade_seconds",
 )  # fmt: skip
 
 
@@ -35,26 +36,32 @@ async def samples_jsonl(experiment: Experiment) -> AsyncIterator[str]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    return json.dumps({name: row[name] for name in SAMPLE_FIELDS if name != "pk"}, ensure_ascii=False) + "\n"
+    names = {name: "score" if name == "reward" else name for name in SAMPLE_FIELDS if name != "pk"}
+    return json.dumps({called: row[name] for name, called in names.items()}, ensure_ascii=False) + "\n"
 
 
 def _samples_after(experiment: Experiment, after: int) -> list[dict[str, Any]]:
-    samples = Sample.objects.filter(experiment=experiment, pk__gt=after).order_by("pk")
+    samples = with_reward(Sample.objects.filter(experiment=experiment, pk__gt=after), experiment).order_by("pk")
     named = samples.annotate(problem_uid=F("problem__uid"), problem_index=F("problem__index"), text=F("body__text"))
     return list(named.values(*SAMPLE_FIELDS)[:ROWS])
 
 
 async def problems_csv(experiment: Experiment) -> AsyncIterator[str]:
-    """Per problem: n graded samples, c correct ones, their share, and how many the grader could not judge.
+    """Per problem: n graded samples, c correct ones, their share, how many the grader could not judge, and how many of
+    n and c came from extra draws.
 
     Where drawing stopped at the first correct sample the share would be biased: its index stands there instead."""
     stops = stops_when_solved(experiment)
-    yield _csv([["index", "uid", "answer", "n", "c", "errors", "first_correct" if stops else "share_correct"]])
+    share = "first_correct" if stops else "share_correct"
+    yield _csv([["index", "uid", "answer", "n", "c", "errors", share, "extra_n", "extra_c"]])
     after = -1
     while rows := await sync_to_async(_problems_after)(experiment, after):
         after = rows[-1].index
         yield _csv(
-            [row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors, _last_column(row, stops=stops)]
+            [
+                *(row.index, cell(row.uid), cell(row.answer), row.n, row.c, row.errors),
+                *(_last_column(row, stops=stops), row.extra_n, row.extra_c),
+            ]
             for row in rows
         )
 

@@ -41,4 +41,6 @@ def spec_values(draw: st.DrawFn) -> dict[str, Any]:
         "grade_memory": draw(st.integers(64, 65_536)),
         "grade_repeats": draw(st.integers(1, 11)),
         "grade_target": draw(filled if verifier in NEED_TARGET else text),
+        "scorer": draw(text),
+        "scorer_label": draw(st.none() | st.integers(0, 10_000)),
     }

@@ -56,12 +56,14 @@ def test_files_hold_every_sample_problem_and_point(
         "seed": 0,
         "tokens": 3,
         "logprob": -1.5,
+        "self_certainty": None,
         "score": None,
         "finish": "eos",
         "verdict": "correct",
         "answer": "4",
         "canonical": "4",
         "reason": "",
+        "level": "",
         "text": "#### 0",
     }
     problems = list(csv.DictReader(paths["problems.csv"].open()))

@@ -14,6 +14,7 @@ from jobs.kinds.sampling.plan import (
     blocks,
     shard_samples,
     stages,
+    work_of,
 )
 
 problems = st.integers(1, 200)
@@ -30,7 +31,8 @@ def keys(plan: list[Block]) -> Counter[tuple[int, int]]:
 
 
 def planned(problems: int, samples: int, existing: list[Block] | None = None) -> list[Block]:
-    return [Block.from_payload(shard.payload) for shard in stages(problems, samples, existing or [])[0].shards]
+    found = [work_of(shard.payload) for shard in stages(problems, samples, existing=existing or [])[0].shards]
+    return [block for block in found if isinstance(block, Block)]
 
 
 @given(problems, samples)
@@ -82,9 +84,7 @@ def test_blocks_of_problems_are_even(problems: int) -> None:
 def test_rows_double_where_later_samples_may_not_be_needed(problems: int, growth: list[int]) -> None:
     plan: list[Block] = []
     for samples in sorted(growth):
-        longer = [
-            Block.from_payload(shard.payload) for shard in stages(problems, samples, plan, growing=True)[0].shards
-        ]
+        longer = [work_of(shard.payload) for shard in stages(problems, samples, existing=plan, growing=True)[0].shards]
         assert longer[: len(plan)] == plan
         assert keys(longer) == {(p, i): 1 for p in range(problems) for i in range(samples)}
         plan = longer

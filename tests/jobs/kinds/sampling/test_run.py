@@ -62,7 +62,9 @@ def test_generate_draws_exactly_what_is_missing(model_dir: Path) -> None:
     assert keys(context) == [(0, 0), (0, 1), (0, 2), (4, 2)]
     assert context.done == 9
     assert all(row["tokens"] <= 6 and row["finish"] in {"eos", "stop", "length"} for row in context.rows)
-    assert set(context.rows[0]) == {"problem", "index", "seed", "tokens", "logprob", "finish", "text"}
+    names = {"problem", "index", "seed", "tokens", "logprob", "self_certainty", "finish", "text"}
+    assert set(context.rows[0]) == names
+    assert all(row["self_certainty"] > 0 for row in context.rows)
 
 
 def test_a_resumed_shard_draws_the_samples_the_whole_one_would_have_drawn(model_dir: Path) -> None:

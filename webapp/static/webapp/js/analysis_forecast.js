@@ -36,7 +36,7 @@ export function mountForecast(panel, slot) {
   };
 }
 
-function forecastFigure(plot, { measured, forecast, law, reach }, slot) {
+function forecastFigure(plot, { measured, forecast, law, reach, extra }, slot) {
   const look = currentLook();
   const colour = look.c[slot];
   const narrow = plot.clientWidth < NARROW;
@@ -61,7 +61,7 @@ function forecastFigure(plot, { measured, forecast, law, reach }, slot) {
   return {
     traces, layout, raw, rows: raw.map(([k, ...values]) => [count(k), ...values.map((value) => (value === null || value === undefined ? "" : percent(value)))]),
     heads: ["k", "Measured", "from", "to", "Forecast", "from", "to", "Power law"], caption: "Coverage for k samples: measured, forecast, power law",
-    label: forecastText({ measured, forecast, law, reach }),
+    label: forecastText({ measured, forecast, law, reach, extra }),
   };
 }
 
@@ -91,8 +91,9 @@ function ruler(k, look, left, right) {
   return { shapes: [line], notes: [note(left, "right", -6), note(right, "left", 6)] };
 }
 
-function forecastText({ forecast, law, measured, reach }) {
+function forecastText({ forecast, law, measured, reach, extra }) {
   const parts = [`Measured: ${percent(measured.coverage.at(-1))} at k = ${count(measured.k.at(-1))}.`];
+  if (extra) parts.push(`${count(extra)} samples of extra draws count in the beta-binomial law alone; the others would be biased by them.`);
   if (forecast) parts.push(`At k = ${count(forecast.k.at(-1))} the beta-binomial law says ${percent(forecast.coverage.at(-1))} (${percent(forecast.lo.at(-1))} to ${percent(forecast.hi.at(-1))})${forecast.fit?.impossible >= 0.005 ? `, with ${percent(forecast.fit.impossible, 0)} of problems out of reach` : ""}.`);
   if (law) parts.push(`The power law exp(${law.a.toPrecision(3)} k^${law.b.toPrecision(2)}) says ${percent(law.coverage.at(-1))}; it reads high on hard tasks.`);
   if (!forecast && !law) parts.push("No law can be fitted to so few problems.");

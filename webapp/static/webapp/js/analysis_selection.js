@@ -6,6 +6,7 @@ import { count, percent } from "./format.js";
 import { legendItem, showEmpty } from "./analysis_parts.js";
 
 const GAP = 0.09;
+const MOST_BANDS = 3;
 const HOVER = "k = %{x}<br>%{y:.1%}";
 const BAND = "<br>95% %{customdata[0]:.1%} to %{customdata[1]:.1%}";
 // Selection methods keep these slots; the run's own colour is coverage's.
@@ -26,10 +27,15 @@ export function mountSelection(panel, slot) {
     const methods = data?.methods || [];
     if (!methods.length) showEmpty(panel, data ? "Nothing to select by" : "Could not be computed", data ? data.why : "Reload the page to try again.");
     redraw();
-    setText(panel.querySelector("[data-sub]"), methods.length ? `${count(data.problems)} problems` : "");
+    setText(panel.querySelector("[data-sub]"), methods.length ? scopeText(data) : "");
     panel.querySelector("[data-legend]").replaceChildren(...(methods.length ? selectionLegend(data, slot) : []));
     if (methods.length) setText(panel.querySelector("[data-foot]"), selectionText(data));
   };
+}
+
+function scopeText({ problems, scorer, scored, graded }) {
+  const rewards = scorer ? `, rewards by ${scorer}` : "";
+  return `${count(problems)} problems${rewards}${scorer && scored < graded ? `, ${count(scored)} of ${count(graded)} samples scored` : ""}`;
 }
 
 /** One experiment's coverage, its selection curves, and the gap to the best of them shaded. */
@@ -38,10 +44,11 @@ export function selectionFigure(plot, data, slot) {
   const { measured } = data;
   const methods = styled(data.methods, slot);
   const best = bestOf(methods);
+  const band = methods.length > MOST_BANDS ? 0 : 0.1; // many would hide each other; pointing at a line tells its band
   const traces = [
     { x: best.k, y: best.coverage, type: "scatter", mode: "lines", line: { width: 0 }, hoverinfo: "skip" },
     { x: measured.k, y: measured.coverage, type: "scatter", mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: withAlpha(look.muted, GAP), hoverinfo: "skip" },
-    ...methods.flatMap((method) => bandedLine({ x: method.k, y: method.coverage, lo: method.lo, hi: method.hi, colour: look.c[method.slot], dash: method.dash, band: 0.1, hover: `${method.title}, ${HOVER}${method.lo ? BAND : ""}` })),
+    ...methods.flatMap((method) => bandedLine({ x: method.k, y: method.coverage, lo: method.lo, hi: method.hi, colour: look.c[method.slot], dash: method.dash, band, hover: `${method.title}, ${HOVER}${method.lo ? BAND : ""}` })),
     ...bandedLine({ x: measured.k, y: measured.coverage, colour: look.c[slot], markers: plot.clientWidth >= NARROW, hover: `Coverage, ${HOVER}` }),
   ];
   const ends = [{ x: measured.k.at(-1), y: measured.coverage.at(-1), text: "coverage", colour: look.c[slot] },

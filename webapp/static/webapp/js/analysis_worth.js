@@ -19,8 +19,8 @@ export function drawWorth(panel, data) {
     gains.seconds_per_sample ? amount(gains.seconds_per_sample * gains.samples[i], "gpu") : short(gains.samples[i]),
     ...(gains.dollars_per_sample ? [amount(gains.dollars_per_sample * gains.samples[i], "dollars")] : []),
   ]);
-  const heads = ["Samples more", "Newly solved", gains.seconds_per_sample ? "GPU time" : "Samples", ...(gains.dollars_per_sample ? ["US$"] : [])];
-  const rates = [["Solved per 1,000 samples", gains.per_sample, 1000], ["Solved per GPU hour", gains.per_gpu_hour, 1], ["Solved per US$", gains.per_dollar, 1]].filter(([, values]) => values);
+  const heads = ["Samples more", "Newly solved", gains.seconds_per_sample ? gains.time : "Samples", ...(gains.dollars_per_sample ? ["US$"] : [])];
+  const rates = [["Solved per 1,000 samples", gains.per_sample, 1000], [`Solved per ${gains.time.replace(" time", "")} hour`, gains.per_gpu_hour, 1], ["Solved per US$", gains.per_dollar, 1]].filter(([, values]) => values);
   const rateRows = gains.more.map((more, i) => [`+ ${count(more)}`, ...rates.map(([, values, times]) => rate(values[i] * times))]);
   body.replaceChildren(element("p.worth-lead", {}, ...lead(gains)),
     table("Newly solved problems to expect from more samples", heads, rows),

@@ -4,6 +4,20 @@ import { element, icon, setText } from "./dom.js";
 
 const WAIT = 200; // ms after the last key
 
+/** A form that is sent without anything ticked would only load the page again: say what to do instead. */
+export function refuseNothing() {
+  for (const form of document.querySelectorAll("form.pick")) {
+    const none = form.querySelector("[data-pick-none]");
+    if (!none) continue;
+    form.addEventListener("submit", (event) => {
+      const ticked = form.querySelector("[data-choices] input:checked");
+      setText(none, ticked ? "" : "Tick at least one experiment first.");
+      if (!ticked) event.preventDefault();
+    });
+    form.addEventListener("change", () => setText(none, ""));
+  }
+}
+
 export function mountPicker(root) {
   const form = document.querySelector("[data-add]");
   if (!form) return;

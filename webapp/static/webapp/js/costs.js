@@ -1,6 +1,6 @@
 // What k samples of a problem cost, on each axis of a figure.
 
-const TITLES = { k: "samples per problem", flops: "FLOPs per problem", dollars: "US$ per problem", gpu: "GPU seconds per problem" };
+const TITLES = { k: "samples per problem", flops: "FLOPs per problem", dollars: "US$ per problem" };
 const si = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 const PREFIXES = [[1e24, "Y"], [1e21, "Z"], [1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
 
@@ -14,7 +14,11 @@ export function costOf(run, view) {
   return line ? run.curve.k.map((k) => line[0] + line[1] * k) : null;
 }
 
+/** The page's button says whether GPUs or CPUs worked: "GPU time" becomes "GPU seconds per problem". */
+const timeTitle = () => `${document.querySelector('[data-axis="gpu"]').textContent.replace(/ time$/, "")} seconds per problem`;
+
 export function axisText(view) {
+  if (view.axis === "gpu") return timeTitle();
   const charged = ["flops", "dollars"].includes(view.axis) ? `, prompt charged ${view.prompt === "once" ? "once" : "per request"}` : "";
   return TITLES[view.axis] + charged;
 }

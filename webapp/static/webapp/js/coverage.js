@@ -7,6 +7,7 @@ import { drawWait, queueText } from "./live.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
 const BAND = 0.18;
+const ASK_AGAIN = 5000; // ms: while extra samples come in
 
 export function mountCoverage(panel) {
   const figure = panel.querySelector("[data-plot]");
@@ -16,6 +17,7 @@ export function mountCoverage(panel) {
   let state = null;
   let asTable = false;
   let drawn = "";
+  let beyond = null; // the model's estimate where only extra draws reach
   const foot = bound("coverage-foot").textContent;
   let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
@@ -38,22 +40,41 @@ export function mountCoverage(panel) {
     setHidden(figure, !ready || asTable);
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
-    setText(bound("coverage-foot"), `${foot}${takenText(kind.kpis.first_success)}`);
+    setText(bound("coverage-foot"), kind.extra ? extraText(kind) : `${foot}${takenText(kind.kpis.first_success)}`);
     setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
     if (!ready) { drawWait(wait, next, waitText(next)); return; }
-    const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable]);
+    const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable, kind.extra]);
     if (drawn === signature) return;
     drawn = signature;
-    if (asTable) holder.replaceChildren(coverageTable(kind.curve));
+    if (asTable) holder.replaceChildren(coverageTable(kind.curve, tail(kind)));
     else plot(figure, kind, scale, panel, forgetZoom);
-    figure.setAttribute("aria-label", sentence(kind));
+    figure.setAttribute("aria-label", sentence(kind, tail(kind)));
+    if (kind.extra?.graded) askBeyond(kind.extra.graded);
+  }
+
+  /** Extra draws go on where the unbiased curve ends; a law fitted to all samples says what lies there. */
+  async function askBeyond(graded) {
+    if (beyond?.graded === graded || (beyond && Date.now() - beyond.at < ASK_AGAIN)) return;
+    beyond = { ...beyond, graded, at: Date.now() };
+    const answer = await fetch(panel.dataset.forecast).catch(() => null);
+    beyond = { ...beyond, curve: answer?.ok ? (await answer.json()).forecast : null };
+    redraw();
+  }
+
+  /** From the curve's end to what the extra draws reach; null without any. */
+  function tail(kind) {
+    const curve = beyond?.curve;
+    if (!kind.extra?.graded || !curve) return null;
+    const from = kind.curve.complete_to;
+    const keep = curve.k.flatMap((k, i) => (k >= from && k <= kind.extra.most ? [i] : []));
+    return keep.length > 1 ? Object.fromEntries(["k", "coverage", "lo", "hi"].map((name) => [name, keep.map((i) => curve[name][i])])) : null;
   }
 
   function plot(target, kind, axis, scope, forgetZoom) {
     target.drawnSize = sizeOf(target);
     look ||= colours(scope, scope.dataset.colour);
     const layout = layoutOf(kind, axis, look, target, forgetZoom);
-    Plotly.react(target, traces(kind.curve, look), layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
+    Plotly.react(target, [...tailTraces(tail(kind), look), ...traces(kind.curve, look)], layout, { displayModeBar: false, responsive: false, doubleClick: "reset" });
     if (!target.listens) {
       target.listens = true;
       target.on("plotly_relayout", (change) => {
@@ -101,10 +122,29 @@ function traces(curve, look) {
   ];
 }
 
+function tailTraces(curve, look) {
+  if (!curve) return [];
+  const band = { x: curve.k, mode: "lines", line: { width: 0 }, hoverinfo: "skip", type: "scatter" };
+  return [
+    { ...band, y: curve.lo },
+    { ...band, y: curve.hi, fill: "tonexty", fillcolor: withAlpha(look.line, BAND / 2) },
+    {
+      x: curve.k, y: curve.coverage, customdata: curve.k.map((_, i) => [curve.lo[i], curve.hi[i]]), type: "scatter", mode: "lines",
+      line: { color: look.line, width: 1.75, dash: "dash" },
+      hovertemplate: "k = %{x}<br>%{y:.1%} solved, model-based<br>95% band %{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>",
+    },
+  ];
+}
+
+function extraText({ extra, samples }) {
+  return `Solid: estimated without bias from the ${count(samples)} samples that every problem has. ` +
+    `${count(extra.problems)} problem${extra.problems === 1 ? " has" : "s have"} up to ${count(extra.most)}, drawn where they help: that looked at the results, so the solid curve leaves them out, and the dashed one beyond it is a model-based estimate for these problems. Bands: 95%.`;
+}
+
 function layoutOf(kind, axis, look, target, forgetZoom) {
   const narrow = target.clientWidth < NARROW;
   const last = kind.curve.k.length - 1;
-  const most = Math.max(kind.samples, kind.curve.k[last], 2);
+  const most = Math.max(kind.samples, kind.curve.k[last], kind.extra?.graded ? kind.extra.most : 0, 2);
   const log = axis === "log";
   const end = kind.curve.coverage[last];
   const x = kind.curve.k[last];
@@ -141,7 +181,8 @@ function subtitle(state) {
   const complete = kind.curve.complete_to;
   const problems = `${count(kind.total_problems)} problems`;
   const each = kind.stops ? `up to ${count(kind.samples)} samples each, until one is correct` : `${count(kind.samples)} samples each`;
-  return complete >= kind.samples ? `${problems}, ${each}`
+  const extra = kind.extra ? `, ${count(kind.extra.samples)} more where they help` : "";
+  return complete >= kind.samples ? `${problems}, ${each}${extra}`
     : `${problems}, at least ${count(complete)} of ${count(kind.samples)} samples each so far`;
 }
 
@@ -152,14 +193,16 @@ function takenText(found) {
   return ` A problem takes ${found.mean.toFixed(1)} samples on average${band} until the first correct one or the end.`;
 }
 
-function sentence(kind) {
+function sentence(kind, tail) {
   const { k, coverage, lo, hi } = kind.curve;
   const last = k.length - 1;
   return `Coverage rises from ${percent(coverage[0])} with one sample to ${percent(coverage[last])} ` +
-    `(95% band ${span(lo[last], hi[last])}) with ${count(k[last])} samples per problem.`;
+    `(95% band ${span(lo[last], hi[last])}) with ${count(k[last])} samples per problem.` +
+    (tail ? ` A model-based estimate reaches ${percent(tail.coverage.at(-1))} with ${count(tail.k.at(-1))}.` : "");
 }
 
-function coverageTable(curve) {
-  const rows = curve.k.map((k, i) => [count(k), percent(curve.coverage[i]), percent(curve.lo[i]), percent(curve.hi[i])]);
+function coverageTable(curve, tail) {
+  const rows = [[curve, ""], ...(tail ? [[tail, ", model-based"]] : [])].flatMap(([part, how]) => part.k.map((k, i) => (
+    [`${count(k)}${how}`, percent(part.coverage[i]), percent(part.lo[i]), percent(part.hi[i])])));
   return table("Coverage for k samples per problem, with its 95% band", ["k", "Coverage", "Band from", "Band to"], rows);
 }

@@ -56,13 +56,15 @@ function drawKpis({ kind, metrics, status }) {
   if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
   const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
   if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.samples * kind.total_problems)}`, drawnText(k));
+  fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.planned)}`, drawnText(k));
   if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
   spark("coverage", kind.curve.coverage);
   spark("throughput", rate);
   drawCount("samples", kind.drawn);
 }
 
-tellKept(({ kind, stages }) => (kind.drawn ? `The ${count(kind.drawn)} samples drawn before are kept, and everything below is made from them.`
-  : stages[0]?.name === "import" ? "Nothing of the file was stored." : "Nothing was drawn before."));
+tellKept(({ kind, stages, status }) => (kind.drawn ? `The ${count(kind.drawn)} samples drawn before are kept, and everything below is made from them.`
+  : stages[0]?.name !== "import" ? "Nothing was drawn before."
+  : status === "failed" ? "Nothing of the file was stored. Correct it and upload it again: reading the same one again would end the same way."
+  : "Nothing of the file was stored."));
 onState(drawKpis);

@@ -156,7 +156,13 @@ function drawTrouble(state) {
     element("div.tight", {},
       element("strong", {}, state.reason ? `${title}: ${state.reason}` : title),
       element("p", {}, kept),
-      ...state.failures.map((failure, i) => failureBox(failure, i === 0)))));
+      ...worthSaying(state).map((failure, i) => failureBox(failure, i === 0)))));
+}
+
+/** One failure without output is told by the title already. */
+function worthSaying({ reason, failures }) {
+  const [only] = failures;
+  return failures.length === 1 && !only.log_tail && reason.endsWith(only.reason) ? [] : failures;
 }
 
 let keptText = () => "What was done before is kept.";

@@ -43,6 +43,14 @@ function fill(values) {
   }
 }
 
+// --- fields that mean something with some values of another one only
+
+function showMeaningful() {
+  for (const field of form.querySelectorAll("[data-only]")) {
+    field.hidden = !field.dataset.onlyWith.split(" ").includes(form.elements[field.dataset.only].value);
+  }
+}
+
 // --- estimate and errors
 
 function showErrors(errors, onlyOf = null) {
@@ -128,9 +136,13 @@ form.addEventListener("input", (event) => {
     touched.add(name.replace(/-(question|answer)$/, ""));
     for (const radio of form.querySelectorAll('[name="preset"]')) radio.checked = false;
   }
+  showMeaningful();
   changed();
 });
 for (const line of form.querySelectorAll(".error:not([hidden])")) touched.add(line.closest("[data-field]")?.dataset.field);
+
+showMeaningful();
+addEventListener("pageshow", showMeaningful); // a form that the browser filled again
 
 // A form that was sent is not sent twice by an impatient second click.
 form.addEventListener("submit", () => form.querySelector('[type="submit"]').setAttribute("aria-busy", "true"));

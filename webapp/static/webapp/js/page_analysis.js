@@ -16,12 +16,12 @@ const parts = {
   forecast: [mountForecast(document.getElementById("forecast"), slot), (data) => drawWorth(document.getElementById("worth"), data)],
   selection: [mountSelection(document.getElementById("selection"), slot), mountVotes(document.getElementById("votes"))],
 };
-let computedFrom = null; // graded samples the figures are made from
+let computedFrom = null; // graded and scored samples the figures are made from
 let busy = false;
 
 async function compute() {
   busy = true;
-  computedFrom = getState().kind.graded;
+  computedFrom = judged(getState());
   stale.hidden = true;
   await Promise.all(Object.entries(parts).map(async ([name, views]) => {
     try {
@@ -35,13 +35,16 @@ async function compute() {
   offer(getState());
 }
 
+const judged = ({ kind }) => [kind.graded, kind.scored];
+
 /** New samples never redraw a figure that is being read; when the experiment ends it is computed one last time. */
 function offer(state) {
   if (computedFrom === null || busy) return;
-  const fresh = state.kind.graded - computedFrom;
-  if (fresh !== 0 && hasEnded(state)) { compute(); return; }
-  stale.hidden = fresh === 0;
-  stale.querySelector("[data-stale-text]").textContent = `${count(Math.abs(fresh))} samples were graded since these figures were computed.`;
+  const [graded, scored] = judged(state).map((now, i) => Math.abs(now - computedFrom[i]));
+  if ((graded || scored) && hasEnded(state)) { compute(); return; }
+  stale.hidden = !graded && !scored;
+  const parts = [graded && `${count(graded)} samples were graded`, scored && `${count(scored)} were scored`].filter(Boolean);
+  stale.querySelector("[data-stale-text]").textContent = `${parts.join(" and ")} since these figures were computed.`;
 }
 
 stale.querySelector("[data-again]").addEventListener("click", compute);

@@ -2,7 +2,7 @@
 
 import { mountCompareCoverage } from "./compare_coverage.js";
 import { mountDifference } from "./compare_difference.js";
-import { mountPicker } from "./compare_picker.js";
+import { mountPicker, refuseNothing } from "./compare_picker.js";
 import { mountCompareSelection } from "./compare_selection.js";
 
 const REFRESH_MS = 8000;
@@ -30,6 +30,7 @@ if (data && coverage) {
 }
 
 mountPicker(root);
+refuseNothing();
 
 // Links and forms made by the server know the address as it was; what was chosen since goes along.
 const KEYS = root.dataset.keys.split(" ");

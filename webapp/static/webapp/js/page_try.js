@@ -78,7 +78,7 @@ function tileOf(method, key, angle) {
   const title = element("span.tile-text", {}, methodName(method), element("span", { "data-count": "" }, found ? "" : "waiting"));
   if (!url || !found) return element("div.tile", {}, element("span.skeleton.try-wait", { "aria-hidden": "true" }), title);
   const scale = VIEW / Math.max(1, shown.size);
-  const boxes = found.map((row) => boxOf(row, scale, found.length <= MOST_TAGS));
+  const boxes = found.map((row, i) => boxOf(row, scale, i < MOST_TAGS));
   const label = `${method.title}: ${found.length} found in the picture turned by ${angle} degrees`;
   const picture = svg("svg", { class: "picture boxes", viewBox: `0 0 ${VIEW} ${VIEW}`, role: "img", "aria-label": label },
     svg("image", { href: url, width: VIEW, height: VIEW }), ...boxes);

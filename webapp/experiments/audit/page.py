@@ -1,0 +1,78 @@
+"""The audit kind's part of the experiment page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest
+
+from engine.verification import VERIFIERS
+from jobs.kinds.audit.models import OUTCOMES, AuditedProblem
+from jobs.models import Experiment
+from webapp.experiments.kind_pages import Download, KindPage
+from webapp.experiments.page import Page
+from webapp.experiments.sampling.page import PAGE as SAMPLING
+from webapp.experiments.sampling.tables import ROWS, cell
+
+COLUMNS = (
+    "index",
+    "problem",
+    "state",
+    "flags",
+    *(f"right_{name}" for name in OUTCOMES),
+    "wrong_answers",
+    *(f"wrong_{name}" for name in OUTCOMES),
+    "reason",
+    "seconds",
+)
+
+
+async def audit_csv(experiment: Experiment) -> AsyncIterator[str]:
+    """Per problem: the verdicts on its right answer and on its known wrong ones, what is wrong with them and why."""
+    yield _csv([COLUMNS])
+    after = -1
+    while rows := await sync_to_async(_rows_after)(experiment, after):
+        after = rows[-1].index
+        yield _csv(_cells(row) for row in rows)
+
+
+def _rows_after(experiment: Experiment, after: int) -> list[AuditedProblem]:
+    rows = AuditedProblem.objects.filter(experiment=experiment, index__gt=after).order_by("index")
+    return list(rows.defer("question", "answer", "checks")[:ROWS])
+
+
+def _cells(row: AuditedProblem) -> list[Any]:
+    right, wrong = ([getattr(row, f"{known}_{name}") for name in OUTCOMES] for known in ("right", "wrong"))
+    flags = "; ".join(row.flags)
+    return [
+        row.index, cell(row.uid), row.state, flags, *right, row.wrong_answers, *wrong, cell(row.reason), row.seconds
+    ]  # fmt: skip
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+class AuditPage(KindPage):
+    tabs = ()
+    samples_are = ""
+    downloads = {"audit.csv": Download("Verdicts on each problem's known answers", "text/csv", audit_csv)}
+
+    def spelled(self, experiment: Experiment, setting: str) -> str | None:
+        return SAMPLING.spelled(experiment, setting)
+
+    def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
+        verifier = page.experiment.spec.get("verifier", "")
+        return {
+            "verifier": VERIFIERS[verifier].title if verifier in VERIFIERS else verifier,
+            "audit_url": page.url("download", name="audit.csv"),
+        }
+
+
+PAGE = AuditPage()
