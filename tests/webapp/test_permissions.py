@@ -181,7 +181,7 @@ def world(
     )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
     ShareLink.objects.create(
-        experiment=detection, token_prefix="picture", token_hash=hash_token("picture-token"), created_by=alice
+        experiment=detection, token_prefix="pictur", token_hash=hash_token("picture-token"), created_by=alice
     )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
     price = Price.objects.create(
