@@ -15,13 +15,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from engine.detection import efficientnet
+from engine.training.checkpoint import WeightsError
 
 BackboneName = Literal["efficientnet_lite0", "resnet50", "tiny"]
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be loaded; the message says why and what to do."""
 
 
 class Tiny(nn.Module):

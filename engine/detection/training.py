@@ -24,14 +24,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from engine.detection.batch import Batch
-from engine.detection.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, save_weights
 from engine.detection.data.types import Dataset, DatasetError
 from engine.detection.evaluate import AngleResult, evaluate_model
 from engine.detection.loader import Loader
 from engine.detection.models import Detector, ModelConfig, build_model
 from engine.detection.rotation import draw_angles, flip_batch, turn_batch
 from engine.detection.rules import LabelRule
-from engine.detection.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
 from engine.detection.step import TrainStep, room_for
 from engine.detection.targets import Targets
 from engine.detection.training_types import (
@@ -44,6 +42,8 @@ from engine.detection.training_types import (
     TrainHooks,
     TrainResult,
 )
+from engine.training.checkpoint import CheckpointError, as_saved, load_checkpoint, save_checkpoint, save_weights
+from engine.training.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
 
 CHECKPOINT, BEST, KEPT_BATCH = "last.pt", "best.safetensors", "nonfinite-batch.pt"
 
@@ -121,8 +121,8 @@ class _Run:
         )
         self._optimiser = _optimiser(self._model, config, fused=on_gpu)
         self._identity = {
-            "model": _plain(dataclasses.asdict(model_config)),
-            "train": _plain(dataclasses.asdict(config)),
+            "model": as_saved(dataclasses.asdict(model_config)),
+            "train": as_saved(dataclasses.asdict(config)),
             "data": [train_set.fingerprint(), val_set.fingerprint()],
         }
         self._steps_per_epoch = len(epoch_batches(self._images, config.batch_size, 0, 0, 0, self._world))
@@ -338,13 +338,6 @@ def _optimiser(model: nn.Module, config: TrainConfig, *, fused: bool) -> torch.o
         {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},
     )
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, so that what was saved equals what is asked for."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _cuda_index(device: torch.device | str) -> list[int]:

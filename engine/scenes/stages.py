@@ -9,7 +9,6 @@ train_stage(DiffusionStage(diffusion, encode_scenes(autoencoder, latents, scenes
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor
 from engine.scenes.autoencoder import Rays, SceneAutoencoder, Views
 from engine.scenes.diffusion.hierarchy import Group, SceneDiffusion
 from engine.scenes.latents import LatentAutoencoder
+from engine.training.checkpoint import as_saved
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
 
@@ -96,7 +96,7 @@ class AutoencoderStage:
         self._batch, self._given, self._asked = batch, given, asked
         self.identity = {
             "stage": "autoencoder",
-            "model": _plain(model.config),
+            "model": as_saved(dataclasses.asdict(model.config)),
             "data": scenes.identity,
             "batch": [batch, given, asked],
         }
@@ -124,7 +124,7 @@ class LatentStage:
         self._batch, self._given = batch, given
         self.identity = {
             "stage": "latents",
-            "model": _plain(model.config),
+            "model": as_saved(dataclasses.asdict(model.config)),
             "data": scenes.identity,
             "batch": [batch, given],
         }
@@ -147,7 +147,7 @@ class DiffusionStage:
         model.fit_scales(latents)
         self.identity = {
             "stage": "diffusion",
-            "model": _plain(model.config),
+            "model": as_saved(dataclasses.asdict(model.config)),
             "data": {group: list(value.shape) for group, value in latents.items()},
             "batch": batch,
         }
@@ -195,9 +195,3 @@ def unbounded(field: Tensor) -> Tensor:
     field = field.movedim(1, -1)
     density = -torch.log1p(-field[..., :1].clamp(0.0, 0.999))
     return torch.cat([density, field[..., 1:]], dim=-1).contiguous()
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """A config as a checkpoint gives it back: tuples become lists."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    return plain

@@ -20,8 +20,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from engine.detection.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, save_weights
-from engine.detection.schedule import MovingAverage, learning_rate, step_seed
+from engine.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, save_weights
+from engine.training.schedule import MovingAverage, learning_rate, step_seed
 
 CHECKPOINT, WEIGHTS, KEPT_STEP = "last.pt", "averaged.safetensors", "nonfinite-step.pt"
 

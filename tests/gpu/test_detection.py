@@ -10,11 +10,11 @@ import pytest
 import torch
 import torch.multiprocessing
 
-from engine.detection.checkpoint import load_checkpoint
 from engine.detection.data.shapes import render_shapes
 from engine.detection.loader import Loader
 from engine.detection.models import ModelConfig, build_model
 from engine.detection.training import StepStats, TrainConfig, train
+from engine.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.gpu
 SIZE, IMAGES, STEPS = 128, 32, 4

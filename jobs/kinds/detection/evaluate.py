@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from engine.detection import AngleResult, ModelConfig, build_model, evaluate_model
-from engine.detection.backbones import WeightsError
 from engine.detection.batch import Batch
-from engine.detection.checkpoint import load_weights
 from engine.detection.evaluate import AP, Truth
 from engine.detection.geometry import iou
 from engine.detection.loader import Loader
 from engine.detection.models import Detector
+from engine.training.checkpoint import WeightsError, load_weights
 from jobs.kinds.detection.data import open_data
 from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.prepare import jpeg_text

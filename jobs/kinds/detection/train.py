@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.detection import EpochStats, ModelConfig, NonFiniteLoss, StepStats, TrainConfig, TrainResult, train
-from engine.detection.backbones import WeightsError
-from engine.detection.checkpoint import CheckpointError, load_checkpoint
 from engine.detection.data import Dataset, DatasetError
 from engine.detection.training import BEST, CHECKPOINT
+from engine.training.checkpoint import CheckpointError, WeightsError, load_checkpoint
 from jobs.kinds.detection.data import open_data
 from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.memory import forget_memory, peak_memory

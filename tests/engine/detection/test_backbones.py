@@ -7,8 +7,9 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import resnet50
 
-from engine.detection.backbones import WeightsError, build_backbone, read_weights
+from engine.detection.backbones import build_backbone, read_weights
 from engine.detection.efficientnet import EfficientNetLite0
+from engine.training.checkpoint import WeightsError
 
 # stride -> shape, mean and standard deviation, computed with the efficientnet-lite-pytorch package's own network
 EXPECTED = {

@@ -14,12 +14,12 @@ import torch
 import torch.multiprocessing
 from safetensors.torch import load_file
 
-from engine.detection.checkpoint import CheckpointError, load_checkpoint, load_weights
 from engine.detection.data.shapes import render_shapes
 from engine.detection.data.types import Dataset, DatasetError
 from engine.detection.models import Architecture, ModelConfig, build_model
-from engine.detection.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
 from engine.detection.training import EpochStats, NonFiniteLoss, StepStats, TrainConfig, train
+from engine.training.checkpoint import CheckpointError, load_checkpoint, load_weights
+from engine.training.schedule import MovingAverage, epoch_batches, learning_rate, step_seed
 
 MODEL = ModelConfig("retinanet", classes=3, image_size=64, backbone="tiny", delta=10.0, finest_stride=8)
 CONFIG = TrainConfig(epochs=3, batch_size=4, warmup_steps=2, learning_rate=1e-3, seed=7)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from engine.detection.checkpoint import CheckpointError, load_checkpoint
 from engine.scenes.training import CHECKPOINT, KEPT_STEP, WEIGHTS, NoHooks, NonFiniteLoss, StageBudget, train_stage
+from engine.training.checkpoint import CheckpointError, load_checkpoint
 
 
 class Regression:

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from engine.detection import training
-from engine.detection.checkpoint import load_checkpoint
+from engine.training.checkpoint import load_checkpoint
 from jobs.kinds.detection import jobs
 from jobs.kinds.detection import train as stage
 from jobs.kinds.detection.errors import Hopeless

@@ -15,13 +15,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.detection.backbones import WeightsError
-
 _FORMAT = 1
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be loaded; the message says why and what to do."""
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be gone on from; the message says why and what to do."""
+
+
+def as_saved(value: Any) -> Any:
+    """Tuples as lists, in whatever holds them: what a checkpoint gives back of it."""
+    if isinstance(value, dict):
+        return {key: as_saved(each) for key, each in value.items()}
+    return [as_saved(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
