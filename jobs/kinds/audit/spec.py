@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core.core_schema import ValidationInfo
 
-from engine.problems import BUNDLED
-from engine.verification import NEED_TARGET, VERIFIERS
-from jobs.kinds.sampling.spec import SamplingSpec
+from jobs.kinds.sampling.spec import SamplingSpec, known_problems, known_verifier, target_where_needed
 
 MAX_REPEATS = 50
 # An experiment whose problems are audited: that of an import has them nowhere else.
@@ -60,29 +56,10 @@ class AuditSpec(BaseModel):
     @field_validator("problems")
     @classmethod
     def _known_form(cls, value: str) -> str:
-        place, _, name = value.partition("/")
-        if place == "bundled" and name in BUNDLED:
-            return value
-        if place in {"set", OF_EXPERIMENT} and re.fullmatch(r"[0-9a-fA-F-]{32,36}", name):
-            try:
-                return f"{place}/{uuid.UUID(name)}"
-            except ValueError:
-                pass
-        raise ValueError(f"choose one of {', '.join('bundled/' + name for name in BUNDLED)}, or an uploaded set")
+        return known_problems(value, ("set", OF_EXPERIMENT))
 
-    @field_validator("verifier")
-    @classmethod
-    def _known_verifier(cls, value: str) -> str:
-        if value not in VERIFIERS:
-            raise ValueError(f"choose one of {', '.join(VERIFIERS)}")
-        return value
-
-    @field_validator("grade_target")
-    @classmethod
-    def _given_where_needed(cls, value: str, info: ValidationInfo) -> str:
-        if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
-            raise ValueError(f"say what the verifier {verifier} is to ask")
-        return value
+    _known_verifier = field_validator("verifier")(known_verifier)
+    _target_where_needed = field_validator("grade_target")(target_where_needed)
 
     @property
     def of_experiment(self) -> uuid.UUID | None:

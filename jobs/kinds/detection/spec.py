@@ -3,7 +3,6 @@ it; jobs.kinds.sampling.spec says what ``json_schema_extra`` holds."""
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core.core_schema import ValidationInfo
 
 from engine.detection.rules import LabelRule
+from jobs.kinds.spec_parts import reference, storable
 
 SHAPES = "builtin/shapes"
 DOOM = "builtin/vizdoom"
@@ -44,11 +44,7 @@ MAX_SEED = 2**31 - 1
 
 
 def _storable(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("contains characters that are not valid Unicode text; remove them") from None
-    return text.replace("\0", "").strip()
+    return storable(text).strip()
 
 
 def _once(values: list[Any]) -> list[Any]:
@@ -291,12 +287,8 @@ class DetectionSpec(BaseModel):
     def _known_form(cls, value: str) -> str:
         if value in BUILTIN:
             return value
-        place, _, code = value.partition("/")
-        if place == "set" and re.fullmatch(r"[0-9a-fA-F-]{32,36}", code):
-            try:
-                return f"set/{uuid.UUID(code)}"
-            except ValueError:
-                pass
+        if found := reference(value, ("set",)):
+            return found
         raise ValueError(f"choose {', '.join(BUILTIN)} or one of your team's data sets")
 
     @field_validator("rules")

@@ -7,9 +7,8 @@ field with which it means something; the form hides it otherwise).
 
 from __future__ import annotations
 
-import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -28,6 +27,7 @@ from pydantic_core.core_schema import ValidationInfo
 from engine.models import DEMO_MODEL
 from engine.problems import BUNDLED
 from engine.verification import NEED_TARGET, VERIFIERS
+from jobs.kinds.spec_parts import reference, storable
 
 MAX_SAMPLES = 10_000
 MAX_TOKENS = 32_768
@@ -38,12 +38,30 @@ _WITH_TARGET: list[JsonValue] = [*sorted(NEED_TARGET)]
 
 
 def _storable(text: str) -> str:
-    """Line ends as \\n (browsers send \\r\\n) and nothing a database refuses: NUL bytes, halves of surrogate pairs."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("contains characters that are not valid Unicode text; remove them") from None
-    return text.replace("\r\n", "\n").replace("\0", "")
+    """Line ends as \\n (browsers send \\r\\n) and nothing a database refuses."""
+    return storable(text.replace("\r\n", "\n"))
+
+
+def known_problems(value: str, places: Collection[str] = ("set",)) -> str:
+    """A bundled set, or the code of something in one of ``places``."""
+    place, _, name = value.partition("/")
+    if place == "bundled" and name in BUNDLED:
+        return value
+    if found := reference(value, places):
+        return found
+    raise ValueError(f"choose one of {', '.join('bundled/' + name for name in BUNDLED)}, or an uploaded set")
+
+
+def known_verifier(value: str) -> str:
+    if value not in VERIFIERS:
+        raise ValueError(f"choose one of {', '.join(VERIFIERS)}")
+    return value
+
+
+def target_where_needed(value: str, info: ValidationInfo) -> str:
+    if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
+        raise ValueError(f"say what the verifier {verifier} is to ask")
+    return value
 
 
 def _filled(text: str) -> str:
@@ -335,15 +353,7 @@ class SamplingSpec(BaseModel):
     @field_validator("problems")
     @classmethod
     def _known_form(cls, value: str) -> str:
-        place, _, name = value.partition("/")
-        if place == "bundled" and name in BUNDLED:
-            return value
-        if place == "set" and re.fullmatch(r"[0-9a-fA-F-]{32,36}", name):
-            try:
-                return f"set/{uuid.UUID(name)}"
-            except ValueError:
-                pass
-        raise ValueError(f"choose one of {', '.join('bundled/' + name for name in BUNDLED)}, or an uploaded set")
+        return known_problems(value)
 
     @field_validator("temperature")
     @classmethod
@@ -366,19 +376,8 @@ class SamplingSpec(BaseModel):
             raise ValueError(f"write {QUESTION} exactly once, where the question goes")
         return value
 
-    @field_validator("verifier")
-    @classmethod
-    def _known_verifier(cls, value: str) -> str:
-        if value not in VERIFIERS:
-            raise ValueError(f"choose one of {', '.join(VERIFIERS)}")
-        return value
-
-    @field_validator("grade_target")
-    @classmethod
-    def _given_where_needed(cls, value: str, info: ValidationInfo) -> str:
-        if not value and (verifier := info.data.get("verifier")) in NEED_TARGET:
-            raise ValueError(f"say what the verifier {verifier} is to ask")
-        return value
+    _known_verifier = field_validator("verifier")(known_verifier)
+    _target_where_needed = field_validator("grade_target")(target_where_needed)
 
     @property
     def scorer_name(self) -> str:
