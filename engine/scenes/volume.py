@@ -77,16 +77,13 @@ def colours_at(
     total = points.new_zeros(len(points), 3)
     weights, best = points.new_zeros(len(points)), points.new_zeros(len(points))
     for part, seen in render_views(autoencoder, field, rig, cells=cells):
-        places, depths = part.project(points)
-        inside = (places.abs() < 1).all(-1) & (depths > autoencoder.config.near)
-        found = F.grid_sample(seen.image.float(), places[:, None], padding_mode="border", align_corners=False)
-        surface, ended = _looked_up(seen.depth, places), _looked_up(seen.accumulation, places)
-        apart = (depths - surface) * (1 + (places * part.tangent).square().sum(-1)).sqrt()  # along the ray
-        sure = (torch.exp(-((apart / _SURFACE) ** 2) / 2) * ended).where(inside, 0.0)
-        weight = sure / depths.clamp(min=1.0)
-        total += (found[:, :, 0].movedim(1, -1) * weight[..., None]).sum(0)
-        weights += weight.sum(0)
-        best = torch.maximum(best, sure.amax(0))
+        for number in range(len(part)):  # one by one: a grid has half a million points
+            camera, picture = part[[number]], Rendered(*(each[[number]] for each in seen))
+            found, sure, depths = _seen_in(camera, picture, points, autoencoder.config.near)
+            weight = sure / depths.clamp(min=1.0)
+            total += found * weight[:, None]
+            weights += weight
+            best = torch.maximum(best, sure)
     seen_at_all = best > _SURE
     colours = total / weights.clamp(min=1e-6)[:, None]
     if not seen_at_all.any():
@@ -216,6 +213,17 @@ def make_manifest(
         "steps": [step._asdict() for step in urls.steps],
         "downloads": [each._asdict() for each in urls.downloads],
     }
+
+
+def _seen_in(camera: Rig, picture: Rendered, points: Tensor, near: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one camera's picture at points [P, 3]: colours [P, 3], how sure it is that they show them, and depths."""
+    places, depths = camera.project(points)
+    inside = (places.abs() < 1).all(-1) & (depths > near)
+    surface, ended = _looked_up(picture.depth, places), _looked_up(picture.accumulation, places)
+    apart = (depths - surface) * (1 + (places * camera.tangent).square().sum(-1)).sqrt()  # along the ray
+    sure = (torch.exp(-((apart / _SURFACE) ** 2) / 2) * ended).where(inside, 0.0)
+    found = F.grid_sample(picture.image.float(), places[:, None], padding_mode="border", align_corners=False)
+    return found[0, :, 0].T, sure[0], depths[0]
 
 
 def _looked_up(maps: Tensor, places: Tensor) -> Tensor:
