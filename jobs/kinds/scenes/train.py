@@ -185,7 +185,7 @@ class StageHooks:
     def _point(self, stats: StepStats) -> None:
         row = {"is": "point", "step": stats.step, "values": _rounded({"loss": stats.loss, **stats.losses})}
         with (self._folder / JOURNAL).open("a") as journal:
-            journal.write(json.dumps(row) + "\n")
+            journal.write(f"\n{json.dumps(row)}\n")  # on a line of its own, whatever an attempt that died left
         self._context.row(row)
 
     def _tell(self, stats: StepStats) -> None:
