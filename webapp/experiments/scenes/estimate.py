@@ -55,7 +55,9 @@ def estimate(spec: ScenesSpec, team: Team) -> Estimate:
     unknown = [TRAINED[stage].lower() for stage, rate in rates.items() if rate is None]
     if unknown:
         rows.append(Row("Training time", "not known yet"))
-        return Estimate(rows, f"How fast the {' and the '.join(unknown)} trains at these sizes is known after the first run.")
+        return Estimate(
+            rows, f"How fast the {' and the '.join(unknown)} trains at these sizes is known after the first run."
+        )
     drawing = measured_drawing(spec)
     if drawing is not None:
         rows.append(Row(f"{spec.scenes} scenes", f"about {duration(max(1.0, drawing * spec.scenes))}", MEASURED))
@@ -110,7 +112,9 @@ def measured_drawing(spec: ScenesSpec) -> float | None:
     """Seconds of one scene, from earlier ones of the same grid and steps."""
     names = ("grid", "denoiser_width", "groups", "steps_g", "steps_c", "steps_f")
     like = {f"experiment__spec__{name}": getattr(spec, name) for name in names}
-    drawn = GeneratedScene.objects.filter(state=GeneratedScene.State.DRAWN, operation=GeneratedScene.Operation.NEW, **like)
+    drawn = GeneratedScene.objects.filter(
+        state=GeneratedScene.State.DRAWN, operation=GeneratedScene.Operation.NEW, **like
+    )
     told = [float(each) for each in drawn.order_by("-pk").values_list("values__seconds", flat=True)[:20] if each]
     return median(told) if told else None
 

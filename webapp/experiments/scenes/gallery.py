@@ -138,7 +138,9 @@ def in_full(page: Page, scene: GeneratedScene) -> dict[str, Any]:
         "poster_url": poster_url(page, scene),
         "facts": facts(scene),
         "groups": [
-            (GROUPS.get(name, name), how) for name, how in scene.settings.items() if isinstance(how, Mapping) and "steps" in how
+            (GROUPS.get(name, name), how)
+            for name, how in scene.settings.items()
+            if isinstance(how, Mapping) and "steps" in how
         ],
         "downloads": downloads(page, scene),
         "children": list(children[:PAGE]),

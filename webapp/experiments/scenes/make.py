@@ -32,7 +32,9 @@ TITLES = {"g": "Whole scene", "c": "Coarse shape", "f": "Fine detail"}
 
 def is_ready(experiment: Experiment) -> bool:
     """Whether all three stages are trained."""
-    done = SceneRun.objects.filter(experiment=experiment, stopped__in=["finished", "reused"]).values_list("stage", flat=True)
+    done = SceneRun.objects.filter(experiment=experiment, stopped__in=["finished", "reused"]).values_list(
+        "stage", flat=True
+    )
     return set(done) >= set(TRAINED)
 
 
@@ -65,7 +67,9 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         "sources": sources,
         "newest": items(page, newest),
         "operations": OPERATIONS,
-        "operation": operation if operation in {value for value, _, _, needs in OPERATIONS if needs <= count} else "new",
+        "operation": operation
+        if operation in {value for value, _, _, needs in OPERATIONS if needs <= count}
+        else "new",
         "groups": [(group, GROUPS[group]) for group in spec.latent_groups],
         "sliders": _sliders(spec),
         "box_fields": BOX_FIELDS,

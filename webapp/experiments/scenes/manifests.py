@@ -23,7 +23,9 @@ def manifest(page: Page, key: str) -> dict[str, Any] | None:
     if scene is None:
         return None
     codes = dict(
-        Artifact.objects.filter(experiment=page.experiment, name__startswith=f"{scene.folder}/").values_list("name", "code")
+        Artifact.objects.filter(experiment=page.experiment, name__startswith=f"{scene.folder}/").values_list(
+            "name", "code"
+        )
     )
 
     def url(name: str) -> str:

@@ -46,7 +46,13 @@ def _scores(experiment: Experiment) -> list[list[Any]]:
     found = SceneScore.objects.filter(experiment=experiment).order_by("pk")
     told = ("unit", "better", "count", "note")
     return [
-        [row.subject, row.metric, row.details.get("title", row.metric), row.value, *(row.details.get(name) for name in told)]
+        [
+            row.subject,
+            row.metric,
+            row.details.get("title", row.metric),
+            row.value,
+            *(row.details.get(name) for name in told),
+        ]
         for row in found
     ]
 

@@ -1,0 +1,236 @@
+"""A scene experiment as it is in the database, no job behind it: losses that fall, held-out views, scenes whose volumes
+are halls with pillars. The numbers are made up to be told apart."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+from typing import Any
+
+import numpy as np
+from django.core.files.base import ContentFile
+from PIL import Image
+
+from jobs.kinds.scenes import store
+from jobs.kinds.scenes.models import (
+    Collected,
+    GeneratedScene,
+    HeldOutView,
+    LossPoint,
+    SceneRun,
+    SceneScore,
+    SceneSet,
+    SetPicture,
+    SetScene,
+)
+from jobs.kinds.scenes.presets import PRESETS
+from jobs.kinds.scenes.spec import ScenesSpec
+from jobs.models import Artifact, Experiment, Shard, ShardStatus, Status
+from webapp.accounts.models import Team, User
+
+GRID = (8, 32, 32)  # Z, Y, X
+PARTS = {
+    "autoencoder": {"image": 0.3, "perceptual": 0.2, "depth": 0.08, "density": 0.004},
+    "latents": {"voxel": 0.05, "kl": 0.002, "commitment": 0.01},
+    "diffusion": {"g": 0.6, "c": 0.5, "f": 0.7},
+}
+SCORES = [
+    ("psnr", "PSNR", "dB", "high", {"autoencoder": 21.4}),
+    ("depth", "Depth error", "", "low", {"autoencoder": 0.083}),
+    ("kid", "KID, shipped features", "", "low", {"samples": 0.0912, "autoencoder": 0.0214, "real": 0.0007}),
+    ("frechet", "Frechet distance, shipped features", "", "low", {"samples": 38.2, "autoencoder": 12.1, "real": 0.9}),
+    ("agreement", "View agreement", "dB", "high", {"samples": 24.1, "real": 27.9}),
+]
+
+
+def make_scenes(team: Team, owner: User | None = None, **fields: Any) -> Experiment:
+    """``spec``: values of the ScenesSpec; ``drawn``: scenes that are drawn; ``trained``: stages that are trained."""
+    spec = ScenesSpec.model_validate(PRESETS[0].values | {"scenes": 3} | fields.pop("spec", {}))
+    drawn, trained = fields.pop("drawn", 3), fields.pop("trained", 3)
+    values = {"team": team, "owner": owner, "kind": "scenes", "name": "Rooms", "status": Status.FINISHED, **fields}
+    experiment = Experiment.objects.create(spec=spec.model_dump(mode="json"), **values)
+    store.create_rows(experiment, spec)
+    if trained and spec.train:
+        _collect(experiment)
+        for run in list(SceneRun.objects.filter(experiment=experiment).order_by("pk"))[:trained]:
+            _train(run)
+        for index in range(4):
+            _view(experiment, index)
+    for number in range(1, drawn + 1):
+        make_drawn(GeneratedScene.objects.get(experiment=experiment, number=number))
+    if drawn:
+        _measure(experiment)
+    Experiment.objects.filter(pk=experiment.pk).update(last_seq=9)
+    experiment.refresh_from_db()
+    return experiment
+
+
+def _collect(experiment: Experiment) -> None:
+    facts = {
+        "name": "Drawn rooms",
+        "format": "rooms",
+        "scenes": {"train": 16, "test": 4},
+        "views": 20,
+        "held_out": 4,
+        "has_depth": True,
+        "has_maps": True,
+        "report": [],
+        "fingerprint": "abc",
+        "voxel": 0.25,
+        "tangent": 1.0,
+        "memory": {"total": 41_000_000, "fields": 9, "frusta": 9, "pictures": 9, "available": None},
+    }
+    Collected.objects.create(experiment=experiment, values=facts, seq=1)
+
+
+def _train(run: SceneRun) -> None:
+    for step in range(1, run.steps + 1, max(1, run.steps // 40)):
+        fall = 0.25 + 0.75 * math.exp(-4 * step / run.steps) + 0.02 * math.sin(step)
+        losses = {name: value * fall for name, value in PARTS[run.stage].items()}
+        LossPoint.objects.create(experiment=run.experiment, run=run, step=step, values=losses, seq=2)
+    told = {"step": run.steps, "steps": run.steps, "losses": losses, "loss": sum(losses.values())}
+    run.progress = {**told, "gradient_norm": 0.4, "learning_rate": 0.0, "steps_per_second": 6.7, "memory": None}
+    run.seconds, run.stopped, run.seq = run.steps / 6.7, "finished", 2
+    run.save()
+
+
+def _view(experiment: Experiment, index: int) -> None:
+    picture = jpeg(index)
+    HeldOutView.objects.create(
+        experiment=experiment, index=index, scene=f"room-{index:03}", view=4, step=300, psnr=20.0 + index,
+        depth_error=0.08 + 0.01 * index, input=picture, input_depth=jpeg(index, grey=True), picture=jpeg(index, blur=True),
+        depth=jpeg(index, grey=True), seq=3,
+    )  # fmt: skip
+
+
+def make_drawn(scene: GeneratedScene, *, previews: int = 2) -> None:
+    """Give the scene its volume, poster, previews, a mesh and its values."""
+    keep(scene, "volume.rgba.gz", gzip.compress(hall(scene.seed).tobytes(), mtime=0), "application/gzip")
+    keep(scene, "poster.jpg", jpeg(scene.number, size=128), "image/jpeg")
+    keep(scene, "scene.glb", b"glTF", "model/gltf-binary")
+    keep(scene, "cameras.json", b"[]", "application/json")
+    names = []
+    for index in range(previews):
+        name = keep(scene, f"step-{index:02}.rgba.gz", gzip.compress(hall(scene.seed, sharp=index).tobytes(), mtime=0))
+        names.append({"label": f"coarse, step {5 * index + 5} of 10", "name": name})
+    GeneratedScene.objects.filter(pk=scene.pk).update(
+        state=GeneratedScene.State.DRAWN, previews=names, seq=4,
+        values={
+            "grid": list(GRID), "voxel_metres": 0.25, "sky": [120, 140, 170], "cameras": cameras(), "seconds": 1.8,
+            "path": {"seconds": 8, "keys": [{part: each[part] for part in ("origin", "forward")} for each in cameras()]},
+        },
+    )  # fmt: skip
+
+
+def make_previewed(scene: GeneratedScene) -> None:
+    """A scene that is being drawn and has one preview."""
+    name = keep(scene, "step-00.rgba.gz", gzip.compress(hall(scene.seed, sharp=0).tobytes(), mtime=0))
+    previews = [{"label": "coarse, step 5 of 10", "name": name}]
+    state = GeneratedScene.State.DRAWING
+    GeneratedScene.objects.filter(pk=scene.pk).update(state=state, previews=previews, seq=4)
+
+
+def ask_for(experiment: Experiment, **fields: Any) -> GeneratedScene:
+    """A scene that somebody asked for, with its shard."""
+    last = GeneratedScene.objects.filter(experiment=experiment).latest("number").number
+    index = GeneratedScene.objects.filter(experiment=experiment, stage="generate").count()
+    Shard.objects.create(
+        experiment=experiment, stage="generate", stage_index=7, index=index, queue="gpu", total=1, aside=True,
+        status=ShardStatus.QUEUED,
+    )  # fmt: skip
+    return GeneratedScene.objects.create(
+        experiment=experiment, number=last + 1, stage="generate", shard=index, seed=77, seq=5,
+        settings=ScenesSpec.model_validate(experiment.spec).drawing(), **fields,
+    )  # fmt: skip
+
+
+def keep(scene: GeneratedScene, name: str, content: bytes, content_type: str = "application/gzip") -> str:
+    """Store an artifact of the scene; its whole name."""
+    whole = f"{scene.folder}/{name}"
+    file = ContentFile(content, name)
+    Artifact.objects.create(
+        experiment=scene.experiment, name=whole, content_type=content_type, size=len(content), file=file, seq=4
+    )
+    return whole
+
+
+def _measure(experiment: Experiment) -> None:
+    for metric, title, unit, better, values in SCORES:
+        for subject, value in values.items():
+            details = {"title": title, "unit": unit, "better": better, "count": 64, "note": ""}
+            SceneScore.objects.create(
+                experiment=experiment, subject=subject, metric=metric, value=value, details=details, seq=5
+            )
+
+
+def hall(seed: int, *, sharp: int = 2) -> Any:
+    """RGBA uint8 [Z, Y, X, 4]: a floor, walls around it and pillars on it; fog instead while it forms."""
+    rng = np.random.default_rng(seed)
+    depth, height, width = GRID
+    volume = np.zeros((*GRID, 4), np.uint8)
+    floor = 90 + 12 * ((np.arange(height)[:, None] // 4 + np.arange(width)[None] // 4) % 2)
+    volume[0] = np.stack([floor, floor * 0.8, floor * 0.6, np.full_like(floor, 255)], -1)
+    volume[:6, [0, -1]] = (120, 124, 130, 255)
+    volume[:6, :, [0, -1]] = (120, 124, 130, 255)
+    for _ in range(7):
+        y, x = rng.integers(4, height - 4), rng.integers(4, width - 4)
+        volume[: rng.integers(3, 7), y : y + 2, x : x + 2] = (*rng.integers(70, 220, 3), 255)
+    if sharp < 2:
+        volume[..., 3] = (volume[..., 3] * (0.25 + 0.25 * sharp)).astype(np.uint8)
+    return volume
+
+
+def cameras(count: int = 6) -> list[dict[str, Any]]:
+    """On a ring about the middle of the grid, looking along it."""
+    depth, height, width = GRID
+    made = []
+    for index in range(count):
+        turn = 2 * math.pi * index / count
+        origin = [width / 2 + 9 * math.cos(turn), height / 2 + 9 * math.sin(turn), depth / 2]
+        forward = [math.cos(turn + math.pi / 2), math.sin(turn + math.pi / 2), 0.0]
+        right = [forward[1], -forward[0], 0.0]
+        made.append({"origin": origin, "right": right, "down": [0.0, 0.0, -1.0], "forward": forward, "tangent": 1.0})
+    return made
+
+
+def jpeg(seed: int, *, size: int = 32, grey: bool = False, blur: bool = False) -> bytes:
+    """A picture of a corridor that differs with the seed."""
+    rng = np.random.default_rng(seed)
+    colour = rng.integers(60, 200, 3)
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    far = np.maximum(abs(x), abs(y))[..., None] * 2
+    pixels = (colour * (0.25 + 0.75 * far)).astype(np.uint8) if not grey else (255 * far[..., 0]).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    if blur:
+        image = image.resize((size // 4, size // 4)).resize((size, size))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def make_set(team: Team, **fields: Any) -> SceneSet:
+    """A set that was read: two scenes with six cameras, one view held out."""
+    values = {
+        "team": team, "name": "Our office", "source": "upload", "status": "ready", "format": "transforms",
+        "report": {
+            "problems": [{"kind": "lens_distortion", "where": "<b>hall</b>", "message": "k1 is 0.2"}],
+            "counts": {"lens_distortion": 3},
+        },
+        "counts": {"scenes": 2, "views": 12, "train": 1, "test": 1, "depth": 0, "maps": 0, "shown": 2},
+        **fields,
+    }  # fmt: skip
+    found = SceneSet.objects.create(**values)
+    for index, name in enumerate(("kitchen", "desk")):
+        told = {
+            "grid": list(GRID),
+            "voxel": 0.2,
+            "cameras": cameras(),
+            "held_out": [4],
+            "depth": False,
+            "split": "train",
+        }
+        scene = SetScene.objects.create(data_set=found, index=index, name=name, values=told)
+        for view in range(6):
+            SetPicture.objects.create(scene=scene, view=view, jpeg=jpeg(10 * index + view))
+    return found
