@@ -24,9 +24,11 @@ from jobs.kinds.scenes.models import (
     SetPicture,
     SetScene,
 )
+from jobs.kinds.scenes.plan import budgets
 from jobs.kinds.scenes.presets import PRESETS
-from jobs.kinds.scenes.spec import ScenesSpec
+from jobs.kinds.scenes.spec import TRAINED, ScenesSpec
 from jobs.models import Artifact, Experiment, Shard, ShardStatus, Status
+from jobs.services import apply_plan
 from webapp.accounts.models import Team, User
 
 GRID = (8, 32, 32)  # Z, Y, X
@@ -61,9 +63,24 @@ def make_scenes(team: Team, owner: User | None = None, **fields: Any) -> Experim
         make_drawn(GeneratedScene.objects.get(experiment=experiment, number=number))
     if drawn:
         _measure(experiment)
+    _plan(experiment, spec, drawn, trained)
     Experiment.objects.filter(pk=experiment.pk).update(last_seq=9)
     experiment.refresh_from_db()
     return experiment
+
+
+def _plan(experiment: Experiment, spec: ScenesSpec, drawn: int, trained: int) -> None:
+    """The stages with their shards, as far as they are."""
+    apply_plan(experiment, spec, 1)
+    steps = {**budgets(spec), "collect": 100, "sample": spec.scenes, "evaluate": 100}
+    done = ["collect", *TRAINED][: 1 + trained if trained else 0] + (["sample", "evaluate"] if drawn else [])
+    for stage in done:
+        experiment.shards.filter(stage=stage).update(status=ShardStatus.DONE, done=steps[stage], total=steps[stage])
+    if experiment.status == Status.RUNNING:
+        now = next(stage for stage in ("collect", *TRAINED, "sample") if stage not in done)
+        experiment.shards.filter(stage=now).update(status=ShardStatus.RUNNING, done=steps[now] // 3)
+    elif experiment.has_ended:
+        experiment.shards.exclude(stage__in=done).update(status=ShardStatus.CANCELLED)
 
 
 def _collect(experiment: Experiment) -> None:

@@ -27,6 +27,7 @@ urlpatterns = [
     path("teams/<uuid:team>/scene-sets/", scene_sets.scene_sets, name="scene-sets"),
     path("teams/<uuid:team>/scene-sets/add/", scene_sets.scene_set_add, name="scene-set-add"),
     path("scene-sets/<uuid:code>/", scene_sets.scene_set, name="scene-set"),
+    path("scene-sets/<uuid:code>/cameras/<str:key>.json", scene_sets.scene_set_cameras, name="scene-set-cameras"),
     path("scene-sets/<uuid:code>/pictures/<str:key>.jpg", scene_sets.scene_set_picture, name="scene-set-picture"),
     path("scene-sets/<uuid:code>/delete/", scene_sets.scene_set_delete, name="scene-set-delete"),
     path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),

@@ -17,6 +17,12 @@ from webapp.experiments.scenes.gallery import OPERATIONS, ORDERS, Filters, galle
 from webapp.experiments.scenes.manifests import manifest
 
 
+def cameras(page: Page, key: str) -> Json | None:
+    """The cameras of a scene of the experiment's own set."""
+    found = sets.set_of(page.experiment)
+    return sets.cameras(found, key, lambda view: page.url("picture", part="posed", key=view)) if found else None
+
+
 class ScenesPage(KindPage):
     tabs = (
         Tab("scenes", "Scenes", has_samples=True, has_count=True),
@@ -25,7 +31,7 @@ class ScenesPage(KindPage):
         Tab("data", "Data", has_samples=True),
     )
     samples_are = "scenes and pictures"
-    items = {"scene": manifest}
+    items = {"scene": manifest, "cameras": cameras}
     pictures = pictures.PARTS
     downloads = {
         "losses.csv": Download("Losses of every stage by step", "text/csv", tables.losses_csv),
@@ -89,7 +95,7 @@ class ScenesPage(KindPage):
         found: SceneSet | None = sets.set_of(page.experiment)
         if found is None:
             return {"built_in": page.experiment.spec.get("data") in BUILTIN}
-        rig: Json = sets.rig(found, request.GET, lambda key: page.url("picture", part="posed", key=key))
+        rig: Json = sets.rig(found, request.GET, lambda key: page.url("item", part="cameras", key=key))
         return {**rig, "set_url": "" if page.is_shared else reverse("scene-set", args=[found.code])}
 
 

@@ -38,32 +38,58 @@ def set_of(experiment: Experiment) -> SceneSet | None:
     return SceneSet.objects.filter(team=experiment.team_id, code=code.removeprefix("set/")).first()
 
 
-def rig(data_set: SceneSet, query: QueryDict, picture_url: Callable[[str], str]) -> dict[str, Any]:
-    """One scene's cameras and pictures for camera_rig.js, and the scenes to choose from."""
-    names = list(SetScene.objects.filter(data_set=data_set).order_by("index").values_list("index", "name"))
-    asked = whole(query.get("scene", ""))
-    scene = SetScene.objects.filter(data_set=data_set, index=asked).first() if asked is not None else None
-    scene = scene or SetScene.objects.filter(data_set=data_set).order_by("index").first()
+def scene_of(data_set: SceneSet, asked: int | None) -> SetScene | None:
+    """The scene of this number, else the first."""
+    found = SetScene.objects.filter(data_set=data_set).order_by("index")
+    return (found.filter(index=asked).first() if asked is not None else None) or found.first()
+
+
+def rig(data_set: SceneSet, query: QueryDict, cameras_url: Callable[[str], str]) -> dict[str, Any]:
+    """One scene's cameras as the page's script lists them, and the scenes to choose from."""
+    scene = scene_of(data_set, whole(query.get("scene", "")))
     if scene is None:
         return {"rig": None, "scenes": []}
     values = scene.values
     z, y, x = values["grid"]
-    kept = SetPicture.objects.filter(scene=scene).order_by("view").values_list("view", flat=True)
+    cameras = values["cameras"]
     return {
-        "scenes": names,
+        "scenes": list(SetScene.objects.filter(data_set=data_set).order_by("index").values_list("index", "name")),
         "scene": scene,
+        "manifest_url": cameras_url(str(scene.index)),
+        "selected": whole(query.get("camera", "")) or 0,
+        "view": query.get("view", "")[:200],
         "rig": {
-            "size": [x, y, z],
-            "cameras": values["cameras"],
+            "cameras": [{"origin": each["origin"], "forward": each["forward"]} for each in cameras],
             "held": values.get("held_out", []),
-            "pictures": {str(view): picture_url(f"{scene.index}-{view}") for view in kept},
         },
-        "views": len(values["cameras"]),
+        "views": len(cameras),
         "held_out": len(values.get("held_out", [])),
         "has_depth": bool(values.get("depth")),
         "split": values.get("split", ""),
-        "voxel": values.get("voxel"),
         "grid": (x, y, z),
+    }
+
+
+def cameras(data_set: SceneSet, key: str, picture_url: Callable[[str], str]) -> dict[str, Any] | None:
+    """What <canopy-cameras> reads of scene ``key``, in voxels; None where there is no such scene."""
+    index = whole(key)
+    scene = SetScene.objects.filter(data_set=data_set, index=index).first() if index is not None else None
+    if scene is None:
+        return None
+    z, y, x = scene.values["grid"]
+    held = set(scene.values.get("held_out", []))
+    kept = set(SetPicture.objects.filter(scene=scene).values_list("view", flat=True))
+    return {
+        "box": {"min": [0, 0, 0], "max": [x, y, z]},
+        "cameras": [
+            {
+                **camera,
+                "image": picture_url(f"{scene.index}-{view}") if view in kept else None,
+                "held_out": view in held,
+                "label": f"View {view}",
+            }
+            for view, camera in enumerate(scene.values["cameras"])
+        ],
     }
 
 

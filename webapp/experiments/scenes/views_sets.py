@@ -87,7 +87,7 @@ def scene_set(request: HttpRequest, code: UUID) -> HttpResponse:
     """Its cameras and pictures in 3D, what is in it and what is wrong with it."""
     found, membership = reach(request, code)
     state, reason = standing(found)
-    rig = sets.rig(found, request.GET, lambda key: reverse("scene-set-picture", args=[code, key]))
+    rig = sets.rig(found, request.GET, lambda key: reverse("scene-set-cameras", args=[code, key]))
     context = {
         "team": found.team,
         "membership": membership,
@@ -104,6 +104,16 @@ def scene_set(request: HttpRequest, code: UUID) -> HttpResponse:
     response = render(request, "experiments/scenes/rig.html" if is_part else "scene_sets/detail.html", context)
     response.headers["Vary"] = "Cookie, X-Part"
     return response
+
+
+@require_safe
+def scene_set_cameras(request: HttpRequest, code: UUID, key: str) -> HttpResponse:
+    """The cameras of a scene of the set, by its number."""
+    found, _ = reach(request, code)
+    told = sets.cameras(found, key, lambda view: reverse("scene-set-picture", args=[code, view]))
+    if told is None:
+        raise Http404("no such scene")
+    return JsonResponse(told)
 
 
 @require_safe

@@ -1,50 +1,43 @@
-// One scene of a data set: its cameras in the box, the picture of the chosen one, and all of them as a table.
+// One scene of a data set: <canopy-cameras> draws where its pictures were taken; here are the list, the chosen view in
+// figures, and all of them as a table.
 
-import { heading, mountRig } from "./camera_rig.js";
 import { element, remember, setHidden, table, tableToggle } from "./dom.js";
+
+/** Where a camera looks: a compass heading (y is north) and how far up or down, in degrees. */
+export function heading({ forward: [x, y, z] }) {
+  const bearing = Math.round((90 - (Math.atan2(y, x) * 180) / Math.PI + 360) % 360) % 360;
+  const pitch = Math.round((Math.asin(Math.max(-1, Math.min(1, z / Math.hypot(x, y, z)))) * 180) / Math.PI);
+  return [`${bearing}°`, `${pitch}°`];
+}
+
+const place = ({ origin }) => origin.map((each) => each.toFixed(1)).join(", ");
 
 export function mountCameras(panel) {
   const rig = JSON.parse(document.getElementById("rig-data").textContent);
-  const picture = panel.querySelector("[data-picture]");
-  const strip = panel.querySelector("[data-strip]");
+  const viewer = panel.querySelector("canopy-cameras");
+  const select = panel.querySelector("[data-camera]");
   const held = new Set(rig.held);
-  const asked = new URLSearchParams(location.search);
-  const view = mountRig(panel.querySelector("canvas"), rig, { onChoose: choose, onView: (text) => remember("view", text) });
-  const buttons = rig.cameras.map((_, number) => {
-    const url = rig.pictures[number];
-    const what = `View ${number}${held.has(number) ? ", never encoded" : ""}`;
-    const made = element(`button${held.has(number) ? ".held" : ""}`, { type: "button", "aria-pressed": "false", title: what, "aria-label": what }, url ? element("img", { src: url, alt: "", loading: "lazy", width: 64, height: 64 }) : String(number));
-    made.addEventListener("click", () => choose(number));
-    return made;
-  });
-  strip.replaceChildren(...buttons);
-  strip.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    const next = step && buttons[buttons.indexOf(document.activeElement) + step];
-    if (next) { event.preventDefault(); next.focus(); next.click(); }
-  });
+  viewer.addEventListener("cameraselect", ({ detail }) => tell(detail.index));
+  viewer.addEventListener("camerachange", ({ detail }) => remember("view", detail.view || null));
+  select.addEventListener("change", () => viewer.select(Number(select.value)));
 
-  function choose(number) {
-    if (!rig.cameras[number]) return;
-    view.choose(number);
+  function tell(number) {
+    const camera = rig.cameras[number];
+    if (!camera) return;
+    select.value = String(number);
     remember("camera", number ? String(number) : null);
-    buttons.forEach((button, i) => button.setAttribute("aria-pressed", i === number));
-    const url = rig.pictures[number];
-    setHidden(picture, !url);
-    if (url) { picture.src = url; picture.alt = `Picture of view ${number}`; }
-    const [bearing, pitch] = heading(rig.cameras[number]);
-    panel.querySelector("[data-facts]").replaceChildren(...[["View", `${number}${held.has(number) ? ", never encoded" : ""}`], ["Place, voxels", place(rig.cameras[number])], ["Heading", bearing], ["Pitch", pitch]]
-      .flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
+    const [bearing, pitch] = heading(camera);
+    const rows = [["View", String(number)], ["Used", held.has(number) ? "only rendered and compared" : "may be encoded"], ["Place, voxels", place(camera)], ["Heading", bearing], ["Pitch", pitch]];
+    panel.querySelector("[data-facts]").replaceChildren(...rows.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
   }
 
   tableToggle(panel, "cameras", (asTable) => {
     setHidden(panel.querySelector("[data-rig]"), asTable);
     const holder = panel.querySelector("[data-table]");
     setHidden(holder, !asTable);
-    if (asTable) holder.replaceChildren(table("Cameras of the scene", ["View", "x", "y", "z", "Heading", "Pitch", "Part"], rig.cameras.map((camera, number) => [String(number), ...camera.origin.map((each) => each.toFixed(1)), ...heading(camera), held.has(number) ? "held out" : "given"])));
+    if (!asTable) return;
+    const rows = rig.cameras.map((camera, number) => [String(number), ...camera.origin.map((each) => each.toFixed(1)), ...heading(camera), held.has(number) ? "held out" : "given"]);
+    holder.replaceChildren(table("Cameras of the scene", ["View", "x", "y", "z", "Heading", "Pitch", "Part"], rows));
   });
-  view.setView(asked.get("view"));
-  choose(Number(asked.get("camera")) || 0);
+  tell(Number(viewer.getAttribute("selected")) || 0);
 }
-
-const place = ({ origin }) => origin.map((each) => each.toFixed(1)).join(", ");

@@ -35,8 +35,8 @@ function drawQuality({ scores, views }) {
   const lead = leading(scores);
   if (lead) {
     const { real, autoencoder } = lead.cells;
-    const notes = [real && `real against real ${score(real.value)}`, autoencoder && `auto-encoder ${score(autoencoder.value)}`].filter(Boolean);
-    fill("quality", score(lead.cells.samples.value), lead.unit, notes.join(", ") || "of the scenes' pictures", lead.title);
+    const note = real ? `real pictures ${score(real.value)}` : autoencoder ? `auto-encoder ${score(autoencoder.value)}` : "of the scenes' pictures";
+    fill("quality", score(lead.cells.samples.value), lead.unit, note, lead.title);
   }
   const told = scoreOf(scores, "autoencoder", "psnr") ?? mean(views.map(({ psnr }) => psnr));
   const depth = scoreOf(scores, "autoencoder", "depth") ?? mean(views.map(({ depth_error: error }) => error));
