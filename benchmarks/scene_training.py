@@ -64,7 +64,7 @@ class Size:
     grid: tuple[int, int, int] = (32, 128, 128)
     pixels: int = 128
     channels: int = 16
-    bins: int = 80
+    bins: int = 128
     far: float = 96.0
     samples: int = 96
     width: int = 128
@@ -122,6 +122,7 @@ class Run:
         self.workers: int = options.workers
         self.deadline = time.perf_counter() + options.seconds
         self.plan: dict[str, float] = json.loads(options.plan)
+        self.profile: bool = options.profile
         self.work.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -278,7 +279,7 @@ def fit(run: Run, name: str, make: Any, rate: float, ema: float = 0.999) -> bool
         start = {key: value.clone() for key, value in stage.model.state_dict().items()}
         trial = run.work / "trial"
         times = []
-        for steps in (8, 24):  # the first compiles and warms up
+        for steps in (6, 18):  # the first compiles and warms up
             shutil.rmtree(trial, ignore_errors=True)
             stage.model.load_state_dict(start)
             synchronise()
@@ -286,9 +287,11 @@ def fit(run: Run, name: str, make: Any, rate: float, ema: float = 0.999) -> bool
             train_stage(stage, StageBudget(steps=steps, learning_rate=rate), folder=trial, device=DEVICE)
             synchronise()
             times.append(time.perf_counter() - begin)
+        if run.profile:
+            profiled(stage, trial, name)
         stage.model.load_state_dict(start)
         shutil.rmtree(trial)
-        each = times[1] / 24
+        each = times[1] / 18
         planned.write_text(json.dumps({"steps": max(32, int(run.plan[name] / each)), "seconds": each}))
     steps = json.loads(planned.read_text())["steps"]
     budget = StageBudget(
@@ -313,6 +316,19 @@ def fit(run: Run, name: str, make: Any, rate: float, ema: float = 0.999) -> bool
         finished=finished,
     )
     return finished
+
+
+def profiled(stage: Stage, folder: Path, name: str) -> None:
+    """What the steps of a stage spend their time on."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with torch.profiler.profile() as profiler:
+        train_stage(stage, StageBudget(steps=4), folder=folder, device=DEVICE)
+        synchronise()
+    events = [each for each in profiler.key_averages() if each.device_type == torch.autograd.DeviceType.CPU]
+    by = "self_device_time_total" if DEVICE == "cuda" else "self_cpu_time_total"
+    for each in sorted(events, key=lambda each: -getattr(each, by))[:22]:
+        milliseconds, count = getattr(each, by) / 4e3, each.count / 4
+        print(f"{name} profile: {milliseconds:8.2f} ms {count:6.0f} x {each.key[:80]}", flush=True)
 
 
 def synchronise() -> None:
@@ -723,6 +739,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--features", type=Path)
     parser.add_argument("--vgg", type=Path)
+    parser.add_argument("--profile", action="store_true", help="say what a step's time goes into")
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--plan", default=json.dumps(PLAN), help="seconds of training for each stage")
     options = parser.parse_args()

@@ -66,9 +66,9 @@ def random_room(generator: np.random.Generator) -> Room:
     low, high = np.array([left, front, 0.0]), np.array([BOX[0] - right, BOX[1] - back, generator.uniform(2.0, 2.6)])
     blocks = []
     for _ in range(generator.integers(2, 6)):
-        width, length, height = generator.uniform(0.5, 1.8, 2).tolist() + [generator.uniform(0.4, high[2])]
-        corner = generator.uniform(low[:2], high[:2] - [width, length])
-        blocks.append((np.array([*corner, 0.0]), np.array([corner[0] + width, corner[1] + length, height])))
+        size = generator.uniform([0.5, 0.5, 0.4], [1.8, 1.8, high[2]])
+        corner = np.append(generator.uniform(low[:2], high[:2] - size[:2]), 0.0)
+        blocks.append((corner, corner + size))
     hues = generator.uniform(40, 235, (6 + len(blocks), 3))
     hues[4] = hues[4] * 0.5 + 50  # floors are duller than walls
     return Room(low, high, tuple(blocks), hues, bool(generator.random() < 0.5))

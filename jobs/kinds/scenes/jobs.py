@@ -190,6 +190,7 @@ def _drawing_job(shard: Shard, spec: ScenesSpec, scenes: list[GeneratedScene]) -
         "folder": str(folder / "drafts"),
         "models": _models(shard, spec, values, [AUTOENCODER, LATENTS, DIFFUSION]),
         "cameras": _cameras(spec),
+        "cells": spec.image_size // spec.stride,
         "voxel_metres": values["voxel"],
         "tangent": values["tangent"],
         "scenes": [_scene(shard, scene, folder) for scene in scenes],
