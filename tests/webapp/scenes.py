@@ -102,10 +102,12 @@ def _collect(experiment: Experiment) -> None:
 
 
 def _train(run: SceneRun) -> None:
+    points = []
     for step in range(1, run.steps + 1, max(1, run.steps // 40)):
         fall = 0.25 + 0.75 * math.exp(-4 * step / run.steps) + 0.02 * math.sin(step)
         losses = {name: value * fall for name, value in PARTS[run.stage].items()}
-        LossPoint.objects.create(experiment=run.experiment, run=run, step=step, values=losses, seq=2)
+        points.append(LossPoint(experiment=run.experiment, run=run, step=step, values=losses, seq=2))
+    LossPoint.objects.bulk_create(points)
     told = {"step": run.steps, "steps": run.steps, "losses": losses, "loss": sum(losses.values())}
     run.progress = {**told, "gradient_norm": 0.4, "learning_rate": 0.0, "steps_per_second": 6.7, "memory": None}
     run.seconds, run.stopped, run.seq = run.steps / 6.7, "finished", 2
@@ -125,8 +127,8 @@ def make_drawn(scene: GeneratedScene, *, previews: int = 2) -> None:
     """Give the scene its volume, poster, previews, a mesh and its values."""
     keep(scene, "volume.rgba.gz", gzip.compress(hall(scene.seed).tobytes(), mtime=0), "application/gzip")
     keep(scene, "poster.jpg", jpeg(scene.number, size=128), "image/jpeg")
-    keep(scene, "scene.glb", b"glTF", "model/gltf-binary")
-    keep(scene, "cameras.json", b"[]", "application/json")
+    files = [("Mesh (.glb)", "scene.glb", b"glTF"), ("Cameras (.json)", "cameras.json", b"[]")]
+    made = [{"label": label, "name": keep(scene, name, content)} for label, name, content in files]
     names = []
     for index in range(previews):
         name = keep(scene, f"step-{index:02}.rgba.gz", gzip.compress(hall(scene.seed, sharp=index).tobytes(), mtime=0))
@@ -135,6 +137,7 @@ def make_drawn(scene: GeneratedScene, *, previews: int = 2) -> None:
         state=GeneratedScene.State.DRAWN, previews=names, seq=4,
         values={
             "grid": list(GRID), "voxel_metres": 0.25, "sky": [120, 140, 170], "cameras": cameras(), "seconds": 1.8,
+            "downloads": made,
             "path": {"seconds": 8, "keys": [{part: each[part] for part in ("origin", "forward")} for each in cameras()]},
         },
     )  # fmt: skip
@@ -173,12 +176,14 @@ def keep(scene: GeneratedScene, name: str, content: bytes, content_type: str = "
 
 
 def _measure(experiment: Experiment) -> None:
-    for metric, title, unit, better, values in SCORES:
-        for subject, value in values.items():
-            details = {"title": title, "unit": unit, "better": better, "count": 64, "note": ""}
-            SceneScore.objects.create(
-                experiment=experiment, subject=subject, metric=metric, value=value, details=details, seq=5
-            )
+    SceneScore.objects.bulk_create(
+        SceneScore(
+            experiment=experiment, subject=subject, metric=metric, value=value, seq=5,
+            details={"title": title, "unit": unit, "better": better, "count": 64, "note": ""},
+        )
+        for metric, title, unit, better, values in SCORES
+        for subject, value in values.items()
+    )  # fmt: skip
 
 
 def hall(seed: int, *, sharp: int = 2) -> Any:
@@ -226,8 +231,8 @@ def jpeg(seed: int, *, size: int = 32, grey: bool = False, blur: bool = False) -
     return out.getvalue()
 
 
-def make_set(team: Team, **fields: Any) -> SceneSet:
-    """A set that was read: two scenes with six cameras, one view held out."""
+def make_set(team: Team, *, pictures: int = 6, **fields: Any) -> SceneSet:
+    """A set that was read: two scenes with six cameras, one view held out; ``pictures``: of each scene's views."""
     values = {
         "team": team, "name": "Our office", "source": "upload", "status": "ready", "format": "transforms",
         "report": {
@@ -248,6 +253,6 @@ def make_set(team: Team, **fields: Any) -> SceneSet:
             "split": "train",
         }
         scene = SetScene.objects.create(data_set=found, index=index, name=name, values=told)
-        for view in range(6):
+        for view in range(pictures):
             SetPicture.objects.create(scene=scene, view=view, jpeg=jpeg(10 * index + view))
     return found

@@ -114,7 +114,7 @@ def test_a_scene_in_full_shows_how_it_was_made_and_its_files(team: Team, bob: Us
     parent = GeneratedScene.objects.get(experiment=experiment, number=2)
     ask_for(experiment, operation="vary", parent=parent)
     text = checked(as_user(bob).get(address(experiment, "scenes") + "?at=2"))
-    assert "Mesh, .glb" in text and "Made from it" in text and "10 steps, guidance 1.0" in text
+    assert "Mesh (.glb)" in text and "Made from it" in text and "10 steps, guidance 1.0" in text
     assert "Drawn in" in text and "1.8 s" in text and "32 × 32 × 8" in text
     waiting = checked(as_user(bob).get(address(experiment, "scenes") + "?at=4"))
     assert "Waiting for a worker" in waiting and "<canopy-scene" not in waiting
@@ -126,7 +126,7 @@ def test_the_manifest_names_files_that_this_visitor_may_read(team: Team, bob: Us
     told = item(client, experiment, 1).json()
     assert told["version"] == 1 and told["grid"] == list(GRID) and len(told["cameras"]) == 6
     assert [step["label"] for step in told["steps"]] == ["coarse, step 5 of 10", "coarse, step 10 of 10"]
-    assert [each["label"] for each in told["downloads"]] == ["Mesh, .glb", "Cameras, .json"]
+    assert [each["label"] for each in told["downloads"]] == ["Mesh (.glb)", "Cameras (.json)"]
     seed = GeneratedScene.objects.get(experiment=experiment, number=1).seed
     assert gzip.decompress(content(client.get(told["volume"]))) == hall(seed).tobytes()
     assert client.get(told["poster"]).headers["Content-Type"] == "image/jpeg"

@@ -21,7 +21,6 @@ class ScenesKind(Kind):
     Spec = ScenesSpec
     runner_module = "jobs.kinds.scenes.run"
 
-
     def create_rows(self, experiment: Experiment, spec: ScenesSpec) -> None:
         """The trained stages and the planned scenes. Raises SpecError for what check_spec finds."""
         for error in check_spec(spec, experiment.team):

@@ -19,15 +19,7 @@ PAGE = 24  # scenes
 ORDERS = {"": "Newest first", "oldest": "Oldest first", "seed": "By seed"}
 OPERATIONS = dict(GeneratedScene.Operation.choices)
 GROUPS = {"g": "Whole scene (g)", "c": "Coarse (c)", "f": "Fine (f)"}
-FILES = {  # of a scene's folder, as people call them
-    "scene.glb": "Mesh, .glb",
-    "scene.ply": "Points, .ply",
-    "scene.npz": "Volume and cameras, .npz",
-    "cameras.json": "Cameras, .json",
-    "flight.mp4": "Fly-through, .mp4",
-    "panorama.jpg": "Panorama, .jpg",
-    "latents.safetensors": "Latents, .safetensors",
-}
+LATENTS = ("Latents, .safetensors", "latents.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +162,19 @@ def facts(scene: GeneratedScene) -> list[tuple[str, str]]:
     return rows
 
 
+def files_of(scene: GeneratedScene) -> list[tuple[str, str]]:
+    """What can be taken away: labels and artifacts' names. Workers make most of it after the scene is on the page."""
+    made = [(str(each["label"]), str(each["name"])) for each in scene.values.get("downloads", [])]
+    label, name = LATENTS
+    return [*made, (label, f"{scene.folder}/{name}")]
+
+
 def downloads(page: Page, scene: GeneratedScene) -> list[dict[str, Any]]:
-    """The files of the scene that are there, in the order of FILES."""
-    found = {
-        each.name.rpartition("/")[2]: each
-        for each in Artifact.objects.filter(experiment=page.experiment, name__startswith=f"{scene.folder}/")
-    }
+    """The files of the scene that are there."""
+    kept = Artifact.objects.filter(experiment=page.experiment, name__startswith=f"{scene.folder}/")
+    found = {each.name: each for each in kept}
     return [
         {"label": label, "name": name, "size": found[name].size, "url": page.url("artifact", artifact=found[name].code)}
-        for name, label in FILES.items()
+        for label, name in files_of(scene)
         if name in found
     ]

@@ -8,7 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from jobs.kinds.scenes.models import Collected, GeneratedScene, SceneRun
+from jobs.kinds.scenes.asking import operations, takes_maps
+from jobs.kinds.scenes.models import GeneratedScene, SceneRun
 from jobs.kinds.scenes.spec import MAX_SEED, SAMPLERS, TRAINED, ScenesSpec
 from jobs.models import Experiment
 from webapp.experiments.detection.gallery import whole
@@ -59,6 +60,7 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         GeneratedScene.objects.filter(experiment=page.experiment).select_related("parent").order_by("-number")[:NEWEST]
     )
     operation = request.GET.get("op", "")
+    possible = operations(page.experiment)
     count = len(sources)
     named = patterns(page)
     return {
@@ -66,9 +68,9 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         "shown": in_full(page, shown) if shown else None,
         "sources": sources,
         "newest": items(page, newest),
-        "operations": OPERATIONS,
+        "operations": [each for each in OPERATIONS if each[0] in possible],
         "operation": operation
-        if operation in {value for value, _, _, needs in OPERATIONS if needs <= count}
+        if operation in {value for value, _, _, needs in OPERATIONS if needs <= count and value in possible}
         else "new",
         "groups": [(group, GROUPS[group]) for group in spec.latent_groups],
         "sliders": _sliders(spec),
@@ -77,7 +79,7 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         "sampler": spec.sampler_c,
         "seed": spec.seed + 1000 + (newest[0].number if newest else 0),
         "most_seed": MAX_SEED,
-        "maps": has_maps(page.experiment, spec),
+        "maps": takes_maps(page.experiment),
         "make_url": reverse("experiment-make", args=[page.experiment.code]),
         "pace": pace(sources),
         "make": {
@@ -87,12 +89,6 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
             "patterns": {"manifest": named["manifest_pattern"], "poster": named["poster_pattern"]},
         },
     }
-
-
-def has_maps(experiment: Experiment, spec: ScenesSpec) -> bool:
-    """Whether the diffusion model was trained with maps from above, so that it can follow one."""
-    found = Collected.objects.filter(experiment=experiment).values_list("values", flat=True).first()
-    return spec.use_map and bool((found or {}).get("has_maps"))
 
 
 def pace(scenes: list[GeneratedScene]) -> str:

@@ -9,10 +9,10 @@ from jobs.kinds.scenes.spec import ScenesSpec
 from jobs.models import Artifact
 from webapp.experiments.detection.gallery import whole
 from webapp.experiments.page import Page
-from webapp.experiments.scenes.gallery import FILES, poster_url
+from webapp.experiments.scenes.gallery import files_of, poster_url
 
 VERSION = 1  # engine.scenes.volume.MANIFEST_VERSION, without torch in the web process
-VOLUME = "volume.rgba.gz"
+VOLUME, MAP = "volume.rgba.gz", "map.png"
 
 
 def manifest(page: Page, key: str) -> dict[str, Any] | None:
@@ -48,5 +48,6 @@ def manifest(page: Page, key: str) -> dict[str, Any] | None:
         "cameras": values.get("cameras", []),
         "path": values.get("path", {"seconds": 8, "keys": []}),
         "steps": steps,
-        "downloads": [{"label": label, "url": url(name)} for name, label in FILES.items() if url(name)],
+        "map": url(MAP),
+        "downloads": [{"label": label, "url": url(name)} for label, name in files_of(scene) if url(name)],
     }

@@ -10,13 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryD
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
+from pydantic import ValidationError
 
 from jobs import services
-from jobs.kinds.scenes.asking import ask
-from jobs.kinds.scenes.spec import ScenesSpec
+from jobs.kinds.scenes.asking import SceneRequest, ask_scene
 from webapp.experiments.access import get_experiment
 
-BOX = ("left", "top", "right", "bottom")  # in percent of the ground
+BOX = {"x0": "left", "y0": "top", "x1": "right", "y1": "bottom"}  # the form's, in percent of the ground
 
 
 @require_POST
@@ -27,9 +27,8 @@ def make(request: HttpRequest, code: UUID) -> HttpResponse:
         raise Http404("only scene experiments draw scenes")
     wants_json = "application/json" in request.headers.get("Accept", "")
     try:
-        wanted = read(request.POST, ScenesSpec.model_validate(experiment.spec))
         files = {name: request.FILES[name] for name in ("map", "image") if name in request.FILES}
-        scene = ask(experiment=experiment, by=request.user, **wanted, **files)
+        scene = ask_scene(experiment=experiment, by=request.user, request=read(request.POST), **files)
     except services.Refused as error:
         if wants_json:
             return JsonResponse({"error": str(error)}, status=422)
@@ -39,38 +38,40 @@ def make(request: HttpRequest, code: UUID) -> HttpResponse:
     return JsonResponse({"number": scene.number, "url": url}, status=201) if wants_json else redirect(url)
 
 
-def read(data: QueryDict, spec: ScenesSpec) -> dict[str, Any]:
-    """What was posted as the arguments of `ask`. Raises Refused for what is no number."""
+def read(data: QueryDict) -> SceneRequest:
+    """What was posted as a request. Raises Refused with a sentence."""
     operation = data.get("operation", "new")
-    settings: dict[str, Any] = {
-        group: {
-            "sampler": data.get("sampler", how["sampler"]),
-            "steps": int(_number(data, f"steps_{group}", how["steps"])),
-            "guidance": _number(data, f"guidance_{group}", how["guidance"]),
-        }
-        for group, how in spec.drawing().items()
-    }
+    wanted: dict[str, Any] = {"operation": operation}
+    for group in ("g", "c", "f"):
+        told = {"sampler": data.get("sampler"), **{name: data.get(f"{name}_{group}") for name in ("steps", "guidance")}}
+        wanted[group] = {name: value for name, value in told.items() if value}
+    if seed := data.get("seed", "").strip():
+        wanted["seed"] = seed
+    if operation != "new" and data.get("scene"):
+        wanted["parent"] = data["scene"]
+    if operation == "join" and data.get("other"):
+        wanted["other"] = data["other"]
     if operation == "inpaint":
-        settings["box"] = {name: _number(data, name, 0) / 100 for name in BOX}
+        wanted["box"] = {name: _share(data.get(edge, "")) for name, edge in BOX.items()}
     if operation == "vary":
-        settings["strength"] = _number(data, "strength", 0.5)
-        settings["groups"] = data.getlist("groups")
-    takes = {"join": ("scene", "other"), "new": ()}.get(operation, ("scene",))
-    return {
-        "operation": operation,
-        "settings": settings,
-        "seed": int(_number(data, "seed", spec.seed)),
-        "parent": int(_number(data, "scene", 0)) if "scene" in takes else None,
-        "other": int(_number(data, "other", 0)) if "other" in takes else None,
-    }
-
-
-def _number(data: QueryDict, name: str, default: float) -> float:
-    raw = data.get(name, "").strip()
+        wanted |= {"strength": data.get("strength") or 0.5, "groups": data.getlist("groups")}
     try:
-        value = float(raw) if raw else float(default)
+        return SceneRequest.model_validate(wanted)
+    except ValidationError as error:
+        raise services.Refused(_sentence(error)) from None
+
+
+def _share(percent: str) -> float | str:
+    try:
+        return float(percent) / 100
     except ValueError:
-        raise services.Refused(f"Write a number for {name.replace('_', ' ')}.") from None
-    if not abs(value) < 2**53:  # also what is not a number
-        raise services.Refused(f"Write a number for {name.replace('_', ' ')}.")
-    return value
+        return percent  # pydantic says what is wrong with it
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong: "Steps of c: Input should be ..."."""
+    first = error.errors(include_url=False)[0]
+    *groups, name = [str(part) for part in first["loc"]] or ["request"]
+    what = f"{name} of {groups[0]}" if groups else name
+    text = str(first.get("ctx", {}).get("error") or first["msg"])
+    return f"{what[:1].upper()}{what[1:]}: {text[:1].lower()}{text[1:].rstrip('.')}."

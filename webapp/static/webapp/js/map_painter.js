@@ -12,7 +12,7 @@ export function mountPainter(panel, onChange = () => {}) {
   const canvas = panel.querySelector("canvas");
   const status = panel.querySelector("[data-cell]");
   const buttons = [...panel.querySelectorAll("[data-brush]")];
-  const ranges = Object.fromEntries(["size", "floor", "ceiling"].map((name) => [name, panel.querySelector(`[data-range="${name}"]`)]));
+  const ranges = Object.fromEntries(["size", "floor"].map((name) => [name, panel.querySelector(`[data-range="${name}"]`)]));
   const width = Number(panel.dataset.width);
   const height = Number(panel.dataset.height);
   const key = `map ${location.pathname.split("/")[2]}`;
@@ -33,7 +33,7 @@ export function mountPainter(panel, onChange = () => {}) {
 
   const brush = () => ({
     kind: KINDS[tool === "fill" ? "floor" : tool], size: Number(ranges.size.value),
-    floor: Math.round(2.55 * ranges.floor.value), ceiling: Math.round(2.55 * ranges.ceiling.value),
+    floor: Math.round(2.55 * ranges.floor.value),
   });
 
   function changed() {
@@ -77,7 +77,7 @@ export function mountPainter(panel, onChange = () => {}) {
 
   function say(x, y) {
     const cell = y * width + x;
-    const heights = map.kind[cell] === OUTSIDE ? "" : `, floor ${Math.round(map.floor[cell] / 2.55)}%, ceiling ${Math.round(map.ceiling[cell] / 2.55)}%`;
+    const heights = map.kind[cell] === OUTSIDE ? "" : ` at ${Math.round(map.floor[cell] / 2.55)}%`;
     setText(status, `Column ${x + 1}, row ${y + 1}: ${WORDS[map.kind[cell]]}${heights}${pen ? "; painting" : ""}`);
   }
 
@@ -176,6 +176,15 @@ export function mountPainter(panel, onChange = () => {}) {
   draw();
   return {
     isEmpty: () => isEmpty(map),
+    /** Take over a picture of a map, such as a scene's. */
+    async load(url) {
+      const picture = await createImageBitmap(await (await fetch(url)).blob(), { resizeWidth: width, resizeHeight: height, resizeQuality: "pixelated" });
+      const context = new OffscreenCanvas(width, height).getContext("2d");
+      context.drawImage(picture, 0, 0);
+      history.keep(map);
+      map = fromPixels(context.getImageData(0, 0, width, height).data, width, height);
+      changed();
+    },
     /** The map as a PNG of one pixel a cell, see scene_map.js. */
     async toBlob() {
       const picture = new OffscreenCanvas(width, height);

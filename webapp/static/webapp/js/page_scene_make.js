@@ -42,9 +42,27 @@ function mount(data) {
     if (mapPanel) {
       setHidden(mapPanel, !mapped());
       if (mapped()) painter ||= mountPainter(mapPanel.querySelector("[data-painter]"));
+      offerMap();
     }
     markBox();
   }
+
+  // ---- the map of the scene that is shown ----
+
+  const fromScene = mapPanel?.querySelector("[data-from-scene]");
+  let mapUrl = "";
+  let mapOf = 0;
+
+  async function offerMap() {
+    if (!mapped() || mapOf === stage.number) return;
+    mapOf = stage.number;
+    const answer = stage.number ? await fetch(addressOf(data.patterns.manifest, stage.number)).catch(() => null) : null;
+    mapUrl = answer?.ok ? (await answer.json()).map : "";
+    setHidden(fromScene, !mapUrl);
+    setText(fromScene.querySelector("span"), `Map of scene ${stage.number}`);
+  }
+
+  fromScene?.addEventListener("click", () => painter.load(mapUrl));
 
   // ---- the box ----
 
@@ -137,6 +155,7 @@ function mount(data) {
       setHidden(open, false);
     }
     offerSources(scenes);
+    offerMap();
     drawStrip(document.querySelector("[data-strip]"), scenes.slice(-STRIP).reverse(), {
       url: (number) => `${data.scenes_url}?at=${number}`, poster: (number) => addressOf(data.patterns.poster, number), shown: stage.number, emptyText: "No scene yet.",
     });

@@ -55,7 +55,7 @@ function mountScene(box) {
   function see(scene) {
     stage.show(scene);
     setText(box.querySelector("[data-sub]"), scene.state === "drawn" ? `seed ${scene.seed}` : stateText(scene));
-    setText(box.querySelector("[data-facts]"), factsOf(scene) || "\u00a0");
+    setText(box.querySelector("[data-facts]"), factsOf(scene));
     box.querySelector("[data-open-scene]").href = `${body.dataset.scenes}?at=${scene.number}`;
   }
 

@@ -1,23 +1,19 @@
-// A map from above that a person draws, as numbers: what each cell of the ground is, how high its floor and ceiling lie.
+// A map from above that a person draws, as numbers: what each cell of the ground is, and how high its floor lies.
 // Pure: no page. Row 0 is the north edge, as people read maps; column 0 the west edge.
 
 export const OUTSIDE = 0;
 export const FLOOR = 1;
 export const WALL = 2;
-const LEVELS = [0, 128, 255]; // of the kinds in the picture's blue
 const KEPT = 100; // steps that can be undone
 
-/** `floor` and `ceiling`: 0 to 255 over the height of the scene's box. */
-export function emptyMap(width, height) {
-  const cells = width * height;
-  return { width, height, kind: new Uint8Array(cells), floor: new Uint8Array(cells), ceiling: new Uint8Array(cells).fill(255) };
-}
+/** `floor`: 0 to 255 over the height of the scene's box. */
+export const emptyMap = (width, height) => ({ width, height, kind: new Uint8Array(width * height), floor: new Uint8Array(width * height) });
 
-export const copyOf = (map) => ({ ...map, kind: map.kind.slice(), floor: map.floor.slice(), ceiling: map.ceiling.slice() });
+export const copyOf = (map) => ({ ...map, kind: map.kind.slice(), floor: map.floor.slice() });
 
 export const isEmpty = (map) => map.kind.every((kind) => kind === OUTSIDE);
 
-/** Paint a square of `size` cells about (x, y). `brush`: {kind, floor, ceiling, size}; an outside has no height. */
+/** Paint a square of `size` cells about (x, y). `brush`: {kind, floor, size}; an outside has no height. */
 export function dab(map, x, y, brush) {
   const before = Math.floor((brush.size - 1) / 2);
   for (let row = y - before; row < y - before + brush.size; row += 1) {
@@ -26,7 +22,6 @@ export function dab(map, x, y, brush) {
       const cell = row * map.width + column;
       map.kind[cell] = brush.kind;
       map.floor[cell] = brush.kind === OUTSIDE ? 0 : brush.floor;
-      map.ceiling[cell] = brush.kind === OUTSIDE ? 255 : Math.max(brush.ceiling, brush.floor);
     }
   }
 }
@@ -91,11 +86,15 @@ export function makeHistory() {
   };
 }
 
-/** RGBA bytes as they are saved: red the floor, green the ceiling, blue the kind (0 outside, 128 floor, 255 wall). */
-export function toPixels(map) {
-  const pixels = new Uint8ClampedArray(4 * map.kind.length);
-  for (let cell = 0; cell < map.kind.length; cell += 1) {
-    pixels.set([map.floor[cell], map.ceiling[cell], LEVELS[map.kind[cell]], 255], 4 * cell);
+/** RGBA bytes as workers read them: red a wall, green inside, blue the floor's height; the first row is y = 0, the south. */
+export function toPixels({ width, height, kind, floor }) {
+  const pixels = new Uint8ClampedArray(4 * width * height);
+  for (let row = 0; row < height; row += 1) {
+    for (let column = 0; column < width; column += 1) {
+      const cell = row * width + column;
+      const inside = kind[cell] === OUTSIDE ? 0 : 255;
+      pixels.set([kind[cell] === WALL ? 255 : 0, inside, inside && floor[cell], 255], 4 * ((height - 1 - row) * width + column));
+    }
   }
   return pixels;
 }
@@ -103,11 +102,13 @@ export function toPixels(map) {
 /** The inverse of `toPixels`. */
 export function fromPixels(pixels, width, height) {
   const map = emptyMap(width, height);
-  for (let cell = 0; cell < map.kind.length; cell += 1) {
-    const [floor, ceiling, blue] = pixels.subarray(4 * cell, 4 * cell + 3);
-    map.kind[cell] = blue < 64 ? OUTSIDE : blue < 192 ? FLOOR : WALL;
-    map.floor[cell] = floor;
-    map.ceiling[cell] = ceiling;
+  for (let row = 0; row < height; row += 1) {
+    for (let column = 0; column < width; column += 1) {
+      const at = 4 * ((height - 1 - row) * width + column);
+      const cell = row * width + column;
+      map.kind[cell] = pixels[at + 1] < 128 ? OUTSIDE : pixels[at] < 128 ? FLOOR : WALL;
+      map.floor[cell] = map.kind[cell] === OUTSIDE ? 0 : pixels[at + 2];
+    }
   }
   return map;
 }

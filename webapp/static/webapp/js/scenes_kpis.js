@@ -60,7 +60,7 @@ function drawTraining({ runs, losses }, { status }) {
   const isNow = status === "running" && !run.stopped;
   const [line] = lossLines(losses, stage);
   const now = isNow && Number.isFinite(run.progress.loss) ? run.progress.loss : line?.values.at(-1);
-  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", isNow ? `step ${count(run.progress.step)} of ${count(run.steps)}` : `at the end of ${count(run.steps)} steps`, STAGES[stage]);
+  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", `${STAGES[stage]}, ${isNow ? `step ${count(run.progress.step)} of ${count(run.steps)}` : `${count(run.steps)} steps`}`);
   if (line) spark("loss", line.values);
   const { steps_per_second: rate, memory } = run.progress;
   const left = isNow && rate ? `${duration((run.steps - run.progress.step) / rate)} left of this stage` : memory ? `${(memory / 2 ** 30).toFixed(1)} GiB of the GPU` : "of the last stage";

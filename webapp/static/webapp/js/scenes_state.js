@@ -43,8 +43,9 @@ export function scoreTable(scores) {
 /** A score as the pages write it: three digits that count, a minus that is one. */
 export function score(value, unit = "") {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 1 ? 2 : 4;
-  return `${value < 0 ? "−" : ""}${Math.abs(value).toFixed(digits)}${unit ? ` ${unit}` : ""}`;
+  const size = Math.abs(value);
+  const text = size >= 100 ? size.toFixed(0) : size >= 10 ? size.toFixed(1) : size >= 1 ? size.toFixed(2) : String(Number(size.toFixed(4)));
+  return `${value < 0 ? "−" : ""}${text}${unit ? ` ${unit}` : ""}`;
 }
 
 export const drawn = (scenes) => scenes.filter(({ state }) => state === "drawn");
