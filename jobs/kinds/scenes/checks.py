@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from jobs.kinds.base import SpecError
+from jobs.kinds.data_sets import allowed_path
 from jobs.kinds.scenes.models import SceneRun, SceneSet
 from jobs.kinds.scenes.sizes import models
 from jobs.kinds.scenes.spec import FREEDOOM, TRAINED, ScenesSpec
@@ -17,7 +21,7 @@ _NAMES = {"autoencoder": "scene auto-encoder", "latents": "latent auto-encoder",
 def check_spec(spec: ScenesSpec, team: Any) -> list[SpecError]:
     """All that is wrong with a valid Spec in this team on this server; an empty list when it can be submitted."""
     errors: list[SpecError] = []
-    for check in (_check_data, _check_start):
+    for check in (_check_data, _check_start, _check_inception):
         try:
             check(spec, team)
         except SpecError as error:
@@ -89,6 +93,23 @@ def _check_start(spec: ScenesSpec, team: Any) -> None:
             raise SpecError("start_from", f"Its {_NAMES[stage]} has other sizes ({what}): choose the same here.")
     if spec.image_size != theirs.image_size:
         raise SpecError("start_from", f"It was trained on pictures of {theirs.image_size} px: choose the same here.")
+
+
+def _check_inception(spec: ScenesSpec, team: Any) -> None:
+    inception_file(spec)
+
+
+def inception_file(spec: ScenesSpec) -> Path | None:
+    """The weights that FID needs, None where the Spec names none. Raises SpecError."""
+    if not spec.inception:
+        return None
+    try:
+        path = allowed_path(spec.inception, settings.MODEL_DIRS)
+    except ValueError as error:
+        raise SpecError("inception", f"{error} (CANOPY_MODEL_DIRS).") from None
+    if not path.is_file():
+        raise SpecError("inception", f"{path} is no file.")
+    return path
 
 
 def _cameras(spec: ScenesSpec) -> int:

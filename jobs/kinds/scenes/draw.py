@@ -15,13 +15,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from engine.detection.data.images import ImageError, read_image
 from engine.scenes import editing
 from engine.scenes.data.maps import map_of_picture, save_map
 from engine.scenes.diffusion.hierarchy import GROUPS, Group, StageSettings
 from engine.scenes.exports import write_downloads
+from engine.scenes.optimise import FieldSettings, NonFiniteField
 from engine.scenes.preview import Forming, Preview
 from engine.scenes.rig import Rig
 from engine.scenes.stages import decode_scene
+from engine.scenes.style import style_by_image
 from engine.scenes.volume import make_manifest, render_rig, save_poster, scene_volume, sky_colour, write_volume
 from jobs.kinds.accelerators import device_here, peak_memory
 from jobs.kinds.runner_parts import Hopeless, beating
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from jobs.kinds.base import Context
 
 _PREVIEWS = 6  # of a scene, about
+_STYLE_STEPS = {"cuda": 200, "cpu": 30}
 _POSTER = 512  # pixels
 _FLIGHT_SECONDS = 8.0
 _TYPES = {
@@ -90,7 +94,10 @@ def draw_scenes(job: dict[str, Any], context: Context) -> None:
         if context.cancelled:
             return
         given = None if maps is None else torch.tensor(maps[(scene["number"] - 1) % len(maps)]).float()[None]
-        _Drawing(job, scene, ready, context, given).run()
+        try:
+            _Drawing(job, scene, ready, context, given).run()
+        except (ImageError, NonFiniteField) as error:
+            raise Hopeless(f"Scene {scene['number']}: {error}.") from None
         done += 1
         context.progress(done)
 
@@ -121,8 +128,10 @@ class _Drawing:
         with beating(self._context), torch.no_grad():
             drawn = self._draw()
             fields, trajectories = decode_scene(self._ready.latents, drawn)
-            values = self._leave(drawn, fields[0], self._rig(trajectories), begun)
-            self._leave_downloads(fields[0], self._rig(trajectories), values)
+            rig = self._rig(trajectories).to(self._ready.device)
+            field = self._finished(fields[0], rig)
+            values = self._leave(drawn, field, rig, begun)
+            self._leave_downloads(field, rig, values)
 
     # --- drawing
 
@@ -148,7 +157,20 @@ class _Drawing:
             case "join":
                 other = _needed(self._latents(scene["other"]))
                 return editing.join(ready.diffusion, _needed(parent), other, scene["settings"]["seam"], **common)
+            case "style":  # of the field alone: latents stay those of the scene it was made from
+                return _needed(parent)
         raise Hopeless(f"This worker cannot do the operation {scene['operation']!r}.")
+
+    def _finished(self, field: Tensor, rig: Rig) -> Tensor:
+        """The field after what is done to voxels and not to latents."""
+        if self._scene["operation"] != "style":
+            return field
+        image = torch.from_numpy(read_image(Path(self._scene["image"]))).movedim(-1, 0).float() / 255
+        settings = FieldSettings(
+            steps=_STYLE_STEPS[self._ready.device], cells=self._job["cells"], seed=self._scene["seed"]
+        )
+        with torch.enable_grad():
+            return style_by_image(self._ready.autoencoder, field, rig, image, settings=settings).detach()
 
     def _latents(self, path: str | None) -> dict[Group, Tensor] | None:
         if path is None:
@@ -183,7 +205,7 @@ class _Drawing:
     def _leave(self, drawn: Mapping[Group, Tensor], field: Tensor, rig: Rig, begun: float) -> dict[str, Any]:
         ready, folder, metres = self._ready, self._folder, self._job["voxel_metres"]
         write_volume(folder / "volume.rgba.gz", scene_volume(ready.autoencoder, field, rig))
-        poster = render_rig(ready.autoencoder, field, rig[:1].to(ready.device), cells=self._job["cells"])[0]
+        poster = render_rig(ready.autoencoder, field, rig[:1], cells=self._job["cells"])[0]
         save_poster(folder / "poster.jpg", poster, side=max(_POSTER, poster.shape[0]))
         latents = {group: value.detach().cpu().contiguous() for group, value in drawn.items()}
         save_file({str(group): value for group, value in latents.items()}, folder / "latents.safetensors")
@@ -209,7 +231,7 @@ class _Drawing:
             self._folder,
             self._ready.autoencoder,
             field,
-            rig.to(self._ready.device),
+            rig,
             cells=self._job["cells"],
             voxel_metres=self._job["voxel_metres"],
             seconds=_FLIGHT_SECONDS,

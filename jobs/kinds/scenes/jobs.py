@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from jobs.kinds.data_sets import allowed_path
-from jobs.kinds.scenes.checks import started_from, taken_stages
+from jobs.kinds.scenes.checks import inception_file, started_from, taken_stages
 from jobs.kinds.scenes.models import Collected, GeneratedScene, SceneRun, SceneSet
 from jobs.kinds.scenes.places import experiment_folder, scenes_folder
 from jobs.kinds.scenes.plan import AUTOENCODER, COLLECT, DIFFUSION, EVALUATE, LATENTS, SAMPLE
@@ -253,5 +253,6 @@ def _evaluate_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
         "cameras": _cameras(spec),
         "tangent": values["tangent"],
         "latents": [_latents(shard, scene, folder) for scene in drawn],
+        "inception": str(inception) if (inception := inception_file(spec)) else None,
         "seed": spec.seed,
     }

@@ -4,11 +4,11 @@ jobs.kinds.sampling.spec says what ``json_schema_extra`` holds."""
 from __future__ import annotations
 
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
 
-from jobs.kinds.spec_parts import reference
+from jobs.kinds.spec_parts import reference, storable
 
 ROOMS = "builtin/rooms"
 FREEDOOM = "builtin/freedoom"
@@ -44,6 +44,7 @@ MAX_SCENES = 64  # of an experiment at once; more can be asked for afterwards
 MAX_FREEDOOM_MAPS = 61  # to train on; seven more are for testing always
 
 Sampler = Literal["dpm-solver++", "ddim", "ddpm", "heun"]
+Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(lambda text: storable(text).strip())]
 _SAMPLER_CHOICES: JsonValue = [[name, title] for name, title in SAMPLERS.items()]
 
 
@@ -139,7 +140,7 @@ class ScenesSpec(BaseModel):
     )
     image_size: int = Field(
         default=128,
-        ge=16,
+        ge=32,
         le=512,
         multiple_of=16,
         title="Picture size",
@@ -360,6 +361,14 @@ class ScenesSpec(BaseModel):
         default=True,
         title="Measure",
         description="Held-out pictures, and the scenes' pictures against real ones.",
+        json_schema_extra=_extra("Scenes"),
+    )
+
+    inception: Text = Field(
+        default="",
+        title="Inception for FID",
+        description="FID's own weights as TorchScript, below a folder that the operator allows. Empty: distances of "
+        "EfficientNet-Lite0's features, which are named so and are no FID.",
         json_schema_extra=_extra("Scenes"),
     )
 

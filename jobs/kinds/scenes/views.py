@@ -11,7 +11,6 @@ from torch import Tensor
 
 from engine.scenes.autoencoder import SceneAutoencoder
 from engine.scenes.metrics import depth_error, psnr
-from engine.scenes.stages import SceneTensors
 from engine.scenes.volume import as_pixels
 from jobs.kinds.runner_parts import jpeg_text
 from jobs.kinds.scenes.data import Data
@@ -37,7 +36,7 @@ class HeldOut:
         chosen = _spread(len(data.test), MOST_VIEWS)
         tensors = data.test.tensors(cameras=1)
         self._names = [data.test.names[number] for number in chosen]
-        self._scenes = _only(tensors, chosen).to(device)
+        self._scenes = tensors.only(chosen).to(device)
         held_out = self._scenes.held_out
         self._places = [_Place(row, held_out[row % len(held_out)]) for row in range(len(chosen))] if held_out else []
 
@@ -80,19 +79,3 @@ class HeldOut:
 
 def _spread(count: int, most: int) -> list[int]:
     return [place * count // min(count, most) for place in range(min(count, most))]
-
-
-def _only(scenes: SceneTensors, numbers: list[int]) -> SceneTensors:
-    """Some of the scenes."""
-    which = torch.tensor(numbers)
-    return SceneTensors(
-        images=scenes.images[which],
-        depths=scenes.depths[which],
-        valid=scenes.valid[which],
-        sky=scenes.sky[which],
-        origins=scenes.origins[which],
-        directions=scenes.directions[which],
-        trajectories=scenes.trajectories[which],
-        maps=None if scenes.maps is None else scenes.maps[which],
-        held_out=scenes.held_out,
-    )

@@ -54,7 +54,8 @@ def showing() -> SceneAutoencoder:
     config = SceneConfig(grid=GRID, channels=4, stride=2, bins=4, near=0.5, far=24.0, samples=96, width=8)
     model = SceneAutoencoder(config).eval()
     model.decoder = Showing()  # type: ignore[assignment]
-    nn.init.constant_(model.background, 0.25)
+    nn.init.zeros_(model.background.weight)
+    nn.init.constant_(model.background.bias, 0.25)
     return model
 
 

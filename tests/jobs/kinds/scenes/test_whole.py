@@ -66,6 +66,7 @@ def test_from_rooms_to_scenes_and_back(
     assert held_out_picture(experiment, 2, "input") is None
     scores = {(row.subject, row.metric): row.value for row in SceneScore.objects.filter(experiment=experiment)}
     assert 5 < scores["autoencoder", "psnr"] < 60 and ("latents", "psnr") in scores
+    assert {("nearest", "psnr"), ("real", "kid"), ("autoencoder", "kid"), ("samples", "kid")} <= scores.keys()
 
     first = GeneratedScene.objects.get(experiment=experiment, number=1)
     assert files_of(experiment, first.folder) - {each["name"].partition("/")[2] for each in first.previews} >= FILES
@@ -95,20 +96,25 @@ def _asked_for(experiment: Experiment, workers: Callable[[], None], alice: User)
     painted = io.BytesIO()
     Image.new("RGB", (32, 32), (0, 255, 40)).save(painted, "PNG")
 
-    def ask(map: Any = None, **request: Any) -> GeneratedScene:
-        wanted = SceneRequest(**request)
-        return ask_scene(experiment=experiment, by=alice, request=wanted, map=map)
+    def picture() -> ContentFile[bytes]:
+        return ContentFile(painted.getvalue(), "painted.png")
+
+    def ask(**request: Any) -> GeneratedScene:
+        files = {name: request.pop(name) for name in ("map", "image") if name in request}
+        return ask_scene(experiment=experiment, by=alice, request=SceneRequest(**request), **files)
 
     asked = [
         ask(seed=0),  # as scene 1 was drawn
-        ask(seed=0, c=Drawing(steps=2, sampler="heun"), map=ContentFile(painted.getvalue(), "map.png")),
+        ask(seed=0, c=Drawing(steps=2, sampler="heun"), map=picture()),
         ask(operation="inpaint", parent=1, box=BoxIn(x0=0, y0=0, x1=0.5, y1=0.5), seed=1),
         ask(operation="vary", parent=1, strength=0.3, groups=["f"], seed=1),
         ask(operation="join", parent=1, other=2, seed=1),
+        ask(operation="style", parent=1, image=picture()),
     ]
     for refused, sentence in (
         ({"operation": "inpaint", "parent": 1}, "needs a box"),
         ({"operation": "join", "parent": 1}, "needs another scene"),
+        ({"operation": "style", "parent": 1}, "needs a picture"),
         ({"operation": "vary", "parent": 3}, "no drawn scene 3"),
         ({"operation": "vary", "parent": 99}, "no drawn scene 99"),
     ):

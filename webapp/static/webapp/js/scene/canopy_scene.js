@@ -5,7 +5,7 @@
 import { element, icon, setHidden } from "../dom.js";
 import { BoxEditor } from "./box.js";
 import { roofHeight } from "./grid.js";
-import { boxEdges, frustum, polyline } from "./lines.js";
+import { boxEdges, frustum, isAt, polyline } from "./lines.js";
 import { readManifest, readVolume } from "./manifest.js";
 import { bar, button, press } from "./parts.js";
 import { CameraPath } from "./path.js";
@@ -13,12 +13,11 @@ import { PathPanel } from "./path_panel.js";
 import { fromCamera, overview } from "./pose.js";
 import { CHANNELS } from "./shaders.js";
 import { Split } from "./split.js";
-import { Volume } from "./stage.js";
 import { StepStrip } from "./steps.js";
-import { cross, unit } from "./vectors.js";
 import { Viewer } from "./viewer.js";
 import { viewPanel } from "./view_panel.js";
 import { readView, writeView } from "./view_text.js";
+import { Volume, VolumeStage } from "./volume_stage.js";
 
 const KEPT = 24; // volumes of denoising steps kept in memory
 const NAMES = { colour: "Colour", depth: "Depth", density: "Density", normals: "Normals" };
@@ -97,7 +96,7 @@ class CanopyScene extends Viewer {
     const newest = manifest.volume ?? manifest.steps.at(-1)?.volume;
     if (!newest) throw new Error("This scene has no volume yet. It appears as soon as the first denoising step is drawn.");
     const isNew = this.manifest?.path.keys.length !== manifest.path.keys.length;
-    this.steps.update([...manifest.steps.map((step) => step.label), ...(manifest.volume ? ["scene"] : [])]);
+    this.steps.update([...manifest.steps.map((step) => step.label), ...(manifest.volume ? ["Done"] : [])]);
     const url = this.steps.isLast ? newest : manifest.steps[this.steps.index].volume;
     const [main, second] = await Promise.all([this.#held(url, manifest.grid, signal, true), other?.volume ? this.#held(other.volume, other.grid, signal, false) : null]);
     this.manifest = manifest;
@@ -135,10 +134,17 @@ class CanopyScene extends Viewer {
 
   defaultPath() {
     const { path, cameras } = this.manifest;
-    return new CameraPath({ seconds: path.seconds, keys: path.keys.length ? path.keys : cameras.map(({ origin, forward }) => ({ origin, forward })) });
+    const fov = cameras.length ? fromCamera(cameras[0], { aspect: Math.max(1, this.aspect) }).fov : undefined;
+    return new CameraPath({ seconds: path.seconds, keys: (path.keys.length ? path.keys : cameras).map(({ origin, forward }) => ({ origin, forward, fov })) });
   }
 
   // ---- drawing ----
+
+  makeStage(canvas) {
+    const stage = new VolumeStage(canvas);
+    stage.setRamp([0, 1, 2, 3, 4, 5].map((stop) => this.rgb(`--seq-${stop}`)));
+    return stage;
+  }
 
   stock() {
     for (const held of [this.#main, this.#other]) if (held && !held.volume) held.volume = new Volume(held.bytes, held.grid);
@@ -169,6 +175,7 @@ class CanopyScene extends Viewer {
   }
 
   draw(how) {
+    this.#layLines();
     const looks = [this.#look(this.#main, this.manifest, 0, this.#other ? this.split.share : 1)];
     if (this.#other) looks.push(this.#look(this.#other, this.compared, this.split.share, 1));
     this.stage.draw({ pose: this.pose, looks, channel: this.channel, isSky: this.options.sky, ...how });
@@ -186,22 +193,25 @@ class CanopyScene extends Viewer {
   }
 
   drawLines() {
-    if (!this.stage) return;
-    const { cameras, grid } = this.manifest;
-    const size = Math.max(...grid) * 0.035;
-    const lines = [];
-    if (this.options.cameras) for (const camera of cameras) lines.push(...frustum(framed(camera), size, [...this.rgb("--chart-2"), 0.9]));
-    if (!this.pathPanel.card.hidden && !this.pathPanel.isPlaying) {
-      const colour = [...this.rgb("--chart-1"), 1];
-      lines.push(...polyline(this.path.points(), colour));
-      for (const key of this.path.keys) lines.push(...frustum(framed(key), size * 0.8, colour));
-    }
-    if (this.box.isOn) lines.push(...boxEdges(...this.box.corners(), [...this.rgb("--accent"), 1]));
-    this.stage.lines.set(lines);
+    this.linesFor = null;
     this.invalidate();
   }
 
-  animate(now) { return this.pathPanel.step(now); }
+  #layLines() {
+    const { cameras, grid } = this.manifest;
+    const size = Math.max(...grid) * 0.035;
+    const drawn = this.options.cameras ? cameras : [], keys = this.pathPanel.card.hidden || this.pathPanel.isPlaying ? [] : this.path.keys;
+    const here = [...drawn, ...keys].map((camera) => isAt(camera, this.pose, size));
+    if (this.linesFor === String(here)) return;
+    this.linesFor = String(here);
+    const lines = [], blue = [...this.rgb("--chart-1"), 1], orange = [...this.rgb("--chart-2"), 0.9];
+    for (const [i, camera] of [...drawn, ...keys].entries()) if (!here[i]) lines.push(...frustum(camera, size, i < drawn.length ? orange : blue));
+    if (keys.length) lines.push(...polyline(this.path.points(), blue));
+    if (this.box.isOn) lines.push(...boxEdges(...this.box.corners(), [...this.rgb("--accent"), 1]));
+    this.stage.lines.set(lines);
+  }
+
+  advance(now) { return this.pathPanel.step(now); }
 
   // ---- what can be set ----
 
@@ -252,7 +262,7 @@ class CanopyScene extends Viewer {
     const camera = this.manifest?.cameras[index];
     if (!camera) return;
     this.setMode("fly");
-    this.glideTo(fromCamera(camera, { distance: this.controls.extent * 0.2 }));
+    this.glideTo(fromCamera(camera, { distance: this.controls.extent * 0.2, aspect: Math.max(1, this.aspect) }));
   }
 
   #writeFacts() {
@@ -266,13 +276,6 @@ class CanopyScene extends Viewer {
     if (first) this.corner.append(element("a.btn.small.icon-only", { href: first.url, download: true, title: first.label, "aria-label": `Download ${first.label}` }, icon("download")));
     setHidden(this.facts, false);
   }
-}
-
-/** A camera with all its axes; keys of a path have only a direction. */
-function framed({ origin, forward, right, down, tangent }) {
-  const ahead = unit(forward);
-  const side = right ?? unit(cross(ahead, [0, 0, 1]));
-  return { origin, forward: ahead, right: side, down: down ?? cross(ahead, side), tangent: tangent || 0.75 };
 }
 
 customElements.define("canopy-scene", CanopyScene);

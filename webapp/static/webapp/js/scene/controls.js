@@ -27,7 +27,7 @@ export class Controls {
     on("blur", () => this.held.clear());
   }
 
-  get limits() { return [1, this.extent * 6]; }
+  get limits() { return [this.extent * 0.006, this.extent * 6]; }
   get isHeld() { return this.held.size > 0; }
 
   #down(event) {

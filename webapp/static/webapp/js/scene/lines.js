@@ -2,14 +2,15 @@
 
 import { DynamicDrawUsage, GLSL3, InstancedBufferAttribute, InstancedBufferGeometry, BufferAttribute, Mesh, RawShaderMaterial, Vector2 } from "three";
 import { LINE } from "./shaders.js";
-import { add, along, scale, subtract } from "./vectors.js";
+import { add, along, cross, length, scale, subtract, unit } from "./vectors.js";
 
 const CORNERS = new Float32Array([0, -1, 0, 1, -1, 0, 1, 1, 0, 0, -1, 0, 1, 1, 0, 0, 1, 0]); // along the line, across it
 
 export class Lines {
-  constructor(picture) {
+  /** `picture` holds in its alpha how far the scene is, as a share of `reach`; lines behind that are faint. */
+  constructor(picture, { depthTest = false } = {}) {
     const material = new RawShaderMaterial({
-      glslVersion: GLSL3, vertexShader: LINE.vertex, fragmentShader: LINE.fragment, transparent: true, depthTest: false, depthWrite: false,
+      glslVersion: GLSL3, vertexShader: LINE.vertex, fragmentShader: LINE.fragment, transparent: true, depthTest, depthWrite: false,
       uniforms: { size: { value: new Vector2(1, 1) }, width: { value: 1.5 }, reach: { value: 1 }, hidden: { value: 0.16 }, picture: { value: picture } },
     });
     this.mesh = new Mesh(new InstancedBufferGeometry(), material);
@@ -37,9 +38,20 @@ export class Lines {
   }
 }
 
+/** Right and down of a camera; the keys of a path have only a direction, and are level. */
+export function axesOf({ forward, right, down }) {
+  const ahead = unit(forward), side = right ?? unit(cross(ahead, [0, 0, 1]));
+  return { ahead, side, down: down ?? cross(ahead, side) };
+}
+
+/** Whether the viewer stands in the camera, whose lines would then only be in the way. */
+export const isAt = ({ origin }, pose, size) => length(subtract(origin, pose.eye)) < size;
+
 /** The four corners of a camera's picture at `depth` in front of it, from the top left clockwise. */
-export function pictureCorners({ origin, right, down, forward, tangent = 1, aspect = 4 / 3 }, depth) {
-  const middle = along(origin, forward, depth), across = scale(right, depth * tangent), upright = scale(down, (depth * tangent) / aspect);
+export function pictureCorners(camera, depth) {
+  const { ahead, side, down } = axesOf(camera);
+  const half = depth * (camera.tangent || 0.75), middle = along(camera.origin, ahead, depth);
+  const across = scale(side, half), upright = scale(down, half / (camera.aspect || 1));
   return [[-1, -1], [1, -1], [1, 1], [-1, 1]].map(([x, y]) => add(middle, add(scale(across, x), scale(upright, y))));
 }
 

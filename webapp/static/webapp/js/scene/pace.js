@@ -1,6 +1,6 @@
 // How fine to draw: coarse enough to follow the hand while something moves, and all there is, averaged, once it rests.
 
-const TARGET = 1000 / 40; // ms a frame while moving
+const TARGET = 1000 / 30; // ms a frame while moving
 const REST = 140; // ms without movement
 const SLOW_FRAME = 450; // ms that one fine frame may take
 
@@ -21,7 +21,7 @@ export class Pace {
     const cost = (ms * 1e6) / pixels;
     this.cost = this.cost ? this.cost + (cost - this.cost) * 0.3 : cost;
     if (!isCoarse) return;
-    if (ms > TARGET * 1.25) this.share = Math.max(0.16, this.share * 0.88);
+    if (ms > TARGET * 1.25) this.share = Math.max(0.3, this.share * 0.88);
     else if (ms < TARGET * 0.8) this.share = Math.min(1, this.share * 1.06);
   }
 
@@ -32,5 +32,5 @@ export class Pace {
   }
 
   /** Frames that are averaged at rest. */
-  get samples() { return this.cost > 600 ? 3 : this.cost > 150 ? 5 : 12; }
+  get samples() { return this.cost > 120 ? 3 : this.cost > 40 ? 6 : 12; }
 }

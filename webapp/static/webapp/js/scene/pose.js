@@ -103,8 +103,8 @@ export function overview(low, high, aspect = 16 / 9, fov = FOV.usual) {
   return pose;
 }
 
-/** Standing where a camera of the manifest stands. Its tangent is of the picture's half width. */
-export function fromCamera({ origin, forward, tangent }, { distance = 16, aspect = 4 / 3 } = {}) {
+/** Standing where a camera of a manifest stands, which sees `tangent` to each side; `aspect` is of the picture it is shown in. */
+export function fromCamera({ origin, forward, tangent }, { distance = 16, aspect = 1 } = {}) {
   const fov = tangent ? clamp((Math.atan(tangent / aspect) * 360) / Math.PI, FOV.least, FOV.most) : FOV.usual;
   return Pose.looking([...origin], along(origin, unit(forward), distance), fov);
 }

@@ -57,24 +57,28 @@ void main() {
   float near = max(max(first.x, first.y), max(first.z, 0.0)), far = min(last.x, min(last.y, last.z));
   vec3 entered = -sign(ray) * (first.x >= near ? vec3(1, 0, 0) : first.y >= near ? vec3(0, 1, 0) : vec3(0, 0, 1));
   vec3 colour = vec3(0.0);
-  float clear = 1.0, optical = 0.0, surface = -1.0, nearest = -1.0, furthest = near;
+  float clear = 1.0, optical = 0.0, surface = -1.0, nearest = -1.0;
   float begin = near + stride * fract(noise(gl_FragCoord.xy) + phase), t = begin;
+  ivec3 most = textureSize(leap, 0) - 1, known = ivec3(-1);
   for (int i = 0; i < 2048 && t < far; i++) {
     vec3 place = eye + t * ray;
-    ivec3 block = clamp(ivec3(place) / ${BLOCK}, ivec3(0), textureSize(leap, 0) - 1);
-    float empty = texelFetch(leap, block, 0).r * 255.0;
-    if (empty > 0.5) { // to the side of the empty cube around this block, on the same ladder of steps
-      vec3 from = (vec3(block) - (empty - 1.0)) * ${BLOCK}.0, to = (vec3(block) + empty) * ${BLOCK}.0;
-      vec3 leave = max((from - place) * inverse, (to - place) * inverse);
-      float jump = max(min(leave.x, min(leave.y, leave.z)), 0.0) + 0.01;
-      t = begin + ceil((t + jump - begin) / stride) * stride;
-      continue;
+    ivec3 block = clamp(ivec3(place) / ${BLOCK}, ivec3(0), most);
+    if (block != known) {
+      float empty = texelFetch(leap, block, 0).r * 255.0;
+      if (empty > 0.5) { // to the side of the empty cube around this block, on the same ladder of steps
+        vec3 from = (vec3(block) - (empty - 1.0)) * ${BLOCK}.0, to = (vec3(block) + empty) * ${BLOCK}.0;
+        vec3 leave = max((from - place) * inverse, (to - place) * inverse);
+        float jump = max(min(leave.x, min(leave.y, leave.z)), 0.0) + 0.01;
+        t = begin + ceil((t + jump - begin) / stride) * stride;
+        continue;
+      }
+      known = block;
     }
     vec4 found = texture(volume, place / grid);
-    if (found.a > 0.0) {
-      float passed = pow(max(1.0 - found.a, 0.0005), stride), weight = clear * (1.0 - passed);
-      optical -= log(max(1.0 - found.a, 0.0005)) * stride;
-      colour += weight * found.rgb / found.a;
+    if (found.a > 0.002) {
+      float left = log2(max(1.0 - found.a, 0.0005)) * stride, passed = exp2(left);
+      optical -= left * 0.6931472;
+      colour += clear * (1.0 - passed) / found.a * found.rgb;
       clear *= passed;
       if (nearest < 0.0 && clear < 0.95) nearest = t;
       if (surface < 0.0 && clear < 0.5) surface = t;

@@ -7,7 +7,6 @@ import { Controls } from "./controls.js";
 import { Pace } from "./pace.js";
 import { bar, button, isStill, panel, press, saveFile, throttled } from "./parts.js";
 import { between, Pose } from "./pose.js";
-import { Stage } from "./stage.js";
 
 const MOST_PIXELS = 2.4e6;
 const GLIDE = 480; // ms
@@ -28,7 +27,7 @@ export class Viewer extends HTMLElement {
   #fine = null;
   #tellCamera = throttled(() => this.dispatchEvent(new CustomEvent("camerachange", { bubbles: true, detail: { view: this.view } })), 250);
 
-  /** Subclasses give: load(signal), which fills the scene's data; stock(), which puts it on the stage; home(), a pose; draw(how). */
+  /** Subclasses give: load(signal), which fetches; makeStage(canvas); stock(), which puts what was fetched on it; home(), a pose; draw(how). */
   connectedCallback() {
     if (!this.surface) this.#build();
     this.controls = new Controls(this.surface, this.pose, () => this.moved());
@@ -153,8 +152,7 @@ export class Viewer extends HTMLElement {
   #takeStage() {
     admit(this);
     this.canvas = element("canvas", { "aria-hidden": "true" });
-    this.stage = new Stage(this.canvas);
-    this.stage.setRamp([0, 1, 2, 3, 4, 5].map((stop) => this.rgb(`--seq-${stop}`)));
+    this.stage = this.makeStage(this.canvas);
     this.surface.replaceChildren(this.canvas);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       if (!this.stage) return; // we let go of it ourselves
@@ -238,7 +236,7 @@ export class Viewer extends HTMLElement {
     if (!this.stage) return;
     const seconds = Math.min(0.1, (now - this.#lastFrame) / 1000);
     this.#lastFrame = now;
-    if ([this.controls.step(seconds), this.#stepGlide(now), this.animate?.(now) ?? false].some(Boolean)) this.moved();
+    if ([this.controls.step(seconds), this.#stepGlide(now), this.advance?.(now) ?? false].some(Boolean)) this.moved();
     const isCoarse = this.pace.isMoving(performance.now());
     if (isCoarse && !this.#isStale) { this.#ask(); return; } // the hand may go on
     const pixels = this.#fit();

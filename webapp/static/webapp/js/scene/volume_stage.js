@@ -1,14 +1,14 @@
-// The canvas: marches one or two volumes into a picture, lays it on the canvas, and draws lines over it.
+// The canvas of a scene: marches one or two volumes into a picture, lays it on the canvas, and draws lines over it.
 
 import {
-  BufferAttribute, BufferGeometry, ConstantAlphaFactor, CustomBlending, Data3DTexture, GLSL3, HalfFloatType, LinearFilter, LinearSRGBColorSpace, Mesh,
-  NearestFilter, NoBlending, OneMinusConstantAlphaFactor, PerspectiveCamera, RawShaderMaterial, RedFormat, RGBAFormat, Scene, UnsignedByteType, Vector2, Vector3,
-  WebGLRenderer, WebGLRenderTarget,
+  BufferAttribute, BufferGeometry, ConstantAlphaFactor, CustomBlending, Data3DTexture, GLSL3, HalfFloatType, LinearFilter, Mesh, NearestFilter, NoBlending,
+  OneMinusConstantAlphaFactor, RawShaderMaterial, RedFormat, RGBAFormat, Scene, UnsignedByteType, Vector2, Vector3, WebGLRenderTarget,
 } from "three";
+import { CanvasStage } from "./canvas_stage.js";
 import { leaps, premultiplied } from "./grid.js";
 import { Lines } from "./lines.js";
 import { CHANNELS, MARCH, SCREEN, SHOW } from "./shaders.js";
-import { along, scale } from "./vectors.js";
+import { scale } from "./vectors.js";
 
 const COARSE = 1, FINE = 0.5; // voxels a step
 const GOLDEN = 0.6180339887;
@@ -34,11 +34,9 @@ export class Volume {
   }
 }
 
-export class Stage {
+export class VolumeStage extends CanvasStage {
   constructor(canvas) {
-    this.renderer = new WebGLRenderer({ canvas, antialias: false, alpha: false, depth: false, stencil: false, powerPreference: "high-performance" });
-    this.renderer.outputColorSpace = LinearSRGBColorSpace;
-    this.renderer.autoClear = false;
+    super(canvas, { antialias: false, alpha: false, depth: false, stencil: false });
     const gl = this.renderer.getContext();
     this.averages = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
     gl.getExtension("OES_texture_float_linear");
@@ -54,8 +52,6 @@ export class Stage {
       ...Object.fromEntries(["stride", "phase", "reach", "unit", "isSky", "thickness", "channel"].map((name) => [name, { value: 1 }])),
     }, blending);
     this.show = screenMesh(SHOW, { picture: { value: this.picture.texture } }, { blending: NoBlending });
-    this.camera = new PerspectiveCamera(60, 1, 0.05, 4000);
-    this.camera.up.set(0, 0, 1);
     this.overlay = new Scene();
     this.lines = new Lines(this.picture.texture);
     this.overlay.add(this.lines.mesh);
@@ -65,14 +61,6 @@ export class Stage {
 
   setRamp(colours) {
     this.march.material.uniforms.ramp.value.forEach((stop, i) => stop.set(...colours[i]));
-  }
-
-  /** In pixels of the screen. */
-  resize(width, height) {
-    const size = this.renderer.getDrawingBufferSize(new Vector2());
-    if (size.x !== width || size.y !== height) this.renderer.setSize(width, height, false);
-    this.width = width;
-    this.height = height;
   }
 
   /**
@@ -124,35 +112,19 @@ export class Stage {
   #lay(pose, reach) {
     this.renderer.setRenderTarget(null);
     this.renderer.render(this.showing, this.camera);
-    this.#aim(pose);
+    this.aim(pose);
     const { uniforms } = this.lines.mesh.material;
     uniforms.size.value.set(this.width, this.height);
     uniforms.reach.value = reach;
-    uniforms.width.value = 1.1 * Math.max(1, this.width / (this.renderer.domElement.clientWidth || this.width));
+    uniforms.width.value = 1.1 * this.pixelRatio;
     this.renderer.render(this.overlay, this.camera);
-  }
-
-  #aim(pose) {
-    this.camera.fov = pose.fov;
-    this.camera.aspect = this.width / this.height;
-    this.camera.position.set(...pose.eye);
-    this.camera.lookAt(...along(pose.eye, pose.forward, 1));
-    this.camera.updateProjectionMatrix();
-    this.camera.updateMatrixWorld();
-  }
-
-  /** Waits for the card, so that a frame can be timed. */
-  finish() {
-    const gl = this.renderer.getContext();
-    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   }
 
   dispose() {
     this.lines.dispose();
     for (const mesh of [this.march, this.show]) { mesh.geometry.dispose(); mesh.material.dispose(); }
     this.picture.dispose();
-    this.renderer.dispose();
-    this.renderer.forceContextLoss();
+    super.dispose();
   }
 }
 
