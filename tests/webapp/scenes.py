@@ -118,8 +118,8 @@ def _view(experiment: Experiment, index: int) -> None:
     picture = jpeg(index)
     HeldOutView.objects.create(
         experiment=experiment, index=index, scene=f"room-{index:03}", view=4, step=300, psnr=20.0 + index,
-        depth_error=0.08 + 0.01 * index, input=picture, input_depth=jpeg(index, grey=True), picture=jpeg(index, blur=True),
-        depth=jpeg(index, grey=True), seq=3,
+        depth_error=0.08 + 0.01 * index, input=picture, input_depth=jpeg(index, grey=True),
+        picture=jpeg(index, blur=True), depth=jpeg(index, grey=True), seq=3,
     )  # fmt: skip
 
 
@@ -133,12 +133,13 @@ def make_drawn(scene: GeneratedScene, *, previews: int = 2) -> None:
     for index in range(previews):
         name = keep(scene, f"step-{index:02}.rgba.gz", gzip.compress(hall(scene.seed, sharp=index).tobytes(), mtime=0))
         names.append({"label": f"coarse, step {5 * index + 5} of 10", "name": name})
+    keys = [{part: each[part] for part in ("origin", "forward")} for each in cameras()]
     GeneratedScene.objects.filter(pk=scene.pk).update(
         state=GeneratedScene.State.DRAWN, previews=names, seq=4,
         values={
             "grid": list(GRID), "voxel_metres": 0.25, "sky": [120, 140, 170], "cameras": cameras(), "seconds": 1.8,
             "downloads": made,
-            "path": {"seconds": 8, "keys": [{part: each[part] for part in ("origin", "forward")} for each in cameras()]},
+            "path": {"seconds": 8, "keys": keys},
         },
     )  # fmt: skip
 
@@ -189,7 +190,7 @@ def _measure(experiment: Experiment) -> None:
 def hall(seed: int, *, sharp: int = 2) -> Any:
     """RGBA uint8 [Z, Y, X, 4]: a floor, walls around it and pillars on it; fog instead while it forms."""
     rng = np.random.default_rng(seed)
-    depth, height, width = GRID
+    _, height, width = GRID
     volume = np.zeros((*GRID, 4), np.uint8)
     floor = 90 + 12 * ((np.arange(height)[:, None] // 4 + np.arange(width)[None] // 4) % 2)
     volume[0] = np.stack([floor, floor * 0.8, floor * 0.6, np.full_like(floor, 255)], -1)

@@ -105,9 +105,8 @@ def _scenes(experiments: Sequence[Experiment]) -> Json:
         drawn[scene.experiment_id][scene.number] = scene
     numbers = sorted({number for each in drawn.values() for number in each})
     rows = [(number, [_tile(each, drawn[each.pk].get(number)) for each in experiments]) for number in numbers]
-    both = [
-        (each, scene) for each in experiments if (scene := drawn[each.pk].get(numbers[0] if numbers else 0)) is not None
-    ][:2]
+    first = numbers[0] if numbers else 0
+    both = [(each, drawn[each.pk][first]) for each in experiments if first in drawn[each.pk]][:2]
     pair = [
         {"name": each.name, "url": reverse("experiment-item", args=[each.code, "scene", str(scene.number)])}
         for each, scene in both

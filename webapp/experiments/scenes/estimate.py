@@ -25,7 +25,8 @@ COUNTED = "counted from the sizes"
 _EARLIER = 5  # runs
 _SIZES = {  # what decides how long a step of a stage takes, beside the device
     "autoencoder": (
-        "grid", "image_size", "stride", "channels", "bins", "samples", "width", "scene_batch", "views_given", "views_asked",
+        "grid", "image_size", "stride", "channels", "bins", "samples", "width", "scene_batch", "views_given",
+        "views_asked",
     ),
     "latents": ("grid", "channels", "latent_width", "g", "c_channels", "f_channels", "codebook", "scene_batch"),
     "diffusion": ("grid", "groups", "denoiser_width", "c_channels", "f_channels", "diffusion_batch"),
@@ -91,7 +92,7 @@ def _memory(spec: ScenesSpec) -> list[Row]:
         )  # fmt: skip
         rows = [Row("Memory of a step", f"about {size(counted.total)}", COUNTED)]
     devices = known_devices()
-    if devices:
+    if devices and devices[0].memory_total:
         rows.append(Row("A worker has", size(devices[0].memory_total), devices[0].name))
     return rows
 

@@ -27,8 +27,13 @@ def make(request: HttpRequest, code: UUID) -> HttpResponse:
         raise Http404("only scene experiments draw scenes")
     wants_json = "application/json" in request.headers.get("Accept", "")
     try:
-        files = {name: request.FILES[name] for name in ("map", "image") if name in request.FILES}
-        scene = ask_scene(experiment=experiment, by=request.user, request=read(request.POST), **files)
+        scene = ask_scene(
+            experiment=experiment,
+            by=request.user,
+            request=read(request.POST),
+            map=request.FILES.get("map"),
+            image=request.FILES.get("image"),
+        )
     except services.Refused as error:
         if wants_json:
             return JsonResponse({"error": str(error)}, status=422)
