@@ -20,7 +20,6 @@ class ScenesKind(Kind):
     title = "Scenes"
     Spec = ScenesSpec
     runner_module = "jobs.kinds.scenes.run"
-    is_offered = False  # until its pages are there
 
     def create_rows(self, experiment: Experiment, spec: ScenesSpec) -> None:
         """The trained stages and the planned scenes. Raises SpecError for what check_spec finds."""

@@ -92,8 +92,8 @@ class ScenesSpec(BaseModel):
         ge=2,
         le=2000,
         title="Drawn rooms",
-        description="To train on; a quarter as many more to test with. Only for drawn rooms.",
-        json_schema_extra=_extra("Data", unit="scenes"),
+        description="To train on; a quarter as many more to test with.",
+        json_schema_extra=_extra("Data", unit="scenes", only={"data": [ROOMS]}),
     )
     maps: int = Field(
         default=24,
@@ -101,7 +101,7 @@ class ScenesSpec(BaseModel):
         le=MAX_FREEDOOM_MAPS,
         title="Maps",
         description="Of Freedoom, to train on; an eighth as many more to test with, always others.",
-        json_schema_extra=_extra("Data", unit="maps"),
+        json_schema_extra=_extra("Data", unit="maps", only={"data": [FREEDOOM]}),
     )
     scenes_per_map: int = Field(
         default=10,
@@ -109,7 +109,7 @@ class ScenesSpec(BaseModel):
         le=60,
         title="Scenes of a map",
         description="Each is a box of 24 m x 24 m x 6 m with 40 pictures.",
-        json_schema_extra=_extra("Data", unit="scenes"),
+        json_schema_extra=_extra("Data", unit="scenes", only={"data": [FREEDOOM]}),
     )
     test_share: float = Field(
         default=0.1,

@@ -1,11 +1,9 @@
-"""What training a scene model will hold in memory, said before it starts."""
+"""What training a scene model will hold in memory, said before it starts. No torch: forms ask too."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-
-from engine.scenes.data.types import SceneDataError
 
 _FP32 = 4
 # Copies of a field that live at the same time in one training step of the auto-encoder: sums of the lift, the field,
@@ -30,6 +28,8 @@ class MemoryEstimate:
         """Raise SceneDataError, with what to change, where the step does not fit."""
         if self.total <= available:
             return
+        from engine.scenes.data.types import SceneDataError  # with it comes torch
+
         parts = {"the voxel grids": self.fields, "the frusta": self.frusta, "the pictures": self.pictures}
         largest = max(parts, key=lambda name: parts[name])
         advice = {
