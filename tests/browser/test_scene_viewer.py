@@ -46,7 +46,7 @@ def site() -> Iterator[str]:
     """The address of tests.browser.scene_pages behind the product's middleware, with hashed static files."""
     ground.collect_static()
     with override_settings(ROOT_URLCONF="tests.browser.scene_pages", ALLOWED_HOSTS=["localhost"]):
-        thread = LiveServerThread("localhost", static_handler=as_it_is)
+        thread = LiveServerThread("localhost", static_handler=AsItIs)
         thread.daemon = True
         thread.start()
         assert thread.is_ready.wait(20) and thread.error is None
@@ -54,9 +54,15 @@ def site() -> Iterator[str]:
         thread.terminate()
 
 
-def as_it_is(handler: WSGIHandler) -> WSGIHandler:
-    """WhiteNoise serves the static files, as in the product."""
-    return handler
+class AsItIs(WSGIHandler):
+    """In place of Django's handler of static files: WhiteNoise serves them, as in the product."""
+
+    def __init__(self, application: WSGIHandler) -> None:
+        super().__init__()
+        self.application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return self.application(environ, start_response)
 
 
 @pytest.fixture(scope="module")
