@@ -2,6 +2,9 @@
 
 export class SceneError extends Error {}
 
+/** Nothing to draw yet, and nothing wrong: the scene is still being made. */
+export class NotYet extends Error {}
+
 const LARGEST = 512; // voxels a side
 const isVector = (value) => Array.isArray(value) && value.length === 3 && value.every(Number.isFinite);
 
