@@ -53,6 +53,8 @@ def room(*, turned: bool = False) -> Bytes:
 
 def manifest(_: HttpRequest, name: str) -> HttpResponse:
     depth, height, width = GRID
+    if name == "unborn":
+        return HttpResponse(status=404)
     return JsonResponse(
         {
             "version": 1,
@@ -120,7 +122,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "box_editing": "box" in asked,
         "on_demand": "on-demand" in asked,
         "cameras": "cameras" in asked,
-        "width": 40 if "box" in asked else 22,  # software GL: no larger than it must be
+        "width": 34 if "box" in asked else 22,  # software GL: no larger than it must be
     }
     return HttpResponse(engines["django"].from_string(PAGE).render(values))
 

@@ -17,7 +17,7 @@ const MOST_PICTURES = 160; // textures
 const CLICK = 5; // pixels a hand may move in a click
 
 class CanopyCameras extends Viewer {
-  static observedAttributes = ["src", "selected"];
+  static observedAttributes = ["src", "selected", "label"];
 
   set = null;
   selected = -1;
@@ -50,8 +50,13 @@ class CanopyCameras extends Viewer {
 
   attributeChangedCallback(name, before, now) {
     if (before === now || !this.surface) return;
-    if (name === "selected") this.select(Number(now), false);
-    else { this.set = null; this.release(); this.open(); }
+    if (name === "label") this.relabel();
+    else if (name === "selected") this.select(Number(now), false);
+    else {
+      this.set = null;
+      this.release();
+      if (this.isSeen) this.restart();
+    }
   }
 
   async load(signal) {

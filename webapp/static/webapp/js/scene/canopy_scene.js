@@ -23,7 +23,7 @@ const KEPT = 24; // volumes of denoising steps kept in memory
 const NAMES = { colour: "Colour", depth: "Depth", density: "Density", normals: "Normals" };
 
 class CanopyScene extends Viewer {
-  static observedAttributes = ["src", "compare", "view", "box-editing"];
+  static observedAttributes = ["src", "compare", "view", "label", "box-editing"];
 
   channel = "colour";
   cuts = { x: { at: 1, flip: false }, y: { at: 1, flip: false }, z: { at: 1, flip: false } };
@@ -34,6 +34,7 @@ class CanopyScene extends Viewer {
   #main = null; // {bytes, grid, url, volume}
   #other = null;
   #kept = new Map();
+  #source = null; // the src that the manifest came from
   #isPlaced = false; // the pose was set: by the address, or to the overview
   #fetching = null;
 
@@ -61,6 +62,7 @@ class CanopyScene extends Viewer {
   attributeChangedCallback(name, before, now) {
     if (before === now || !this.surface) return;
     if (name === "view") this.view = now;
+    else if (name === "label") this.relabel();
     else if (name === "box-editing") this.box.show();
     else this.refresh();
   }
@@ -78,30 +80,46 @@ class CanopyScene extends Viewer {
     this.#fetching?.abort();
     const fetching = new AbortController();
     this.#fetching = fetching;
-    if (!this.stage && !this.manifest) return this.open();
+    if (!this.stage && !this.manifest) return this.isWanted ? this.restart() : undefined;
     try {
       await this.#fetchAll(fetching.signal);
       if (this.stage) this.stock();
     } catch (error) {
-      if (error.name !== "AbortError") this.say(error.message);
+      if (error.name === "AbortError") return undefined;
+      if (this.getAttribute("src") === this.#source) this.say(error.message); // what stands there is still right
+      else {
+        this.#forget();
+        this.poster.hidden = true;
+        this.fail(error);
+      }
     }
     return undefined;
   }
 
   async #fetchAll(signal) {
-    const compared = this.getAttribute("compare");
-    const [manifest, other] = await Promise.all([readManifest(this.getAttribute("src"), signal), compared ? readManifest(compared, signal) : null]);
-    const newest = manifest.volume ?? manifest.steps.at(-1)?.volume;
-    if (!newest) throw new NotYet("Nothing to see yet. The scene appears with its first denoising step.");
-    const isNew = this.manifest?.path.keys.length !== manifest.path.keys.length;
-    this.steps.update([...manifest.steps.map((step) => step.label), ...(manifest.volume ? ["Done"] : [])]);
-    const url = this.steps.isLast ? newest : manifest.steps[this.steps.index].volume;
+    const source = this.getAttribute("src"), compared = this.getAttribute("compare");
+    const [manifest, other] = await Promise.all([readManifest(source, signal), compared ? readManifest(compared, signal) : null]);
+    const { steps, volume } = manifest, isOther = source !== this.#source;
+    const isDone = volume && !steps.some((step) => step.volume === volume); // while it forms, the volume is its newest step
+    const labels = [...steps.map((step) => step.label), ...(isDone ? ["Done"] : [])];
+    if (!volume && !steps.length) throw new NotYet("Nothing to see yet. The scene appears with its first denoising step.");
+    this.steps.update(labels, isOther);
+    const url = this.steps.isLast ? volume ?? steps.at(-1).volume : steps[this.steps.index].volume;
     const [main, second] = await Promise.all([this.#held(url, manifest.grid, signal, true), other?.volume ? this.#held(other.volume, other.grid, signal, false) : null]);
-    this.manifest = manifest;
-    this.compared = other;
+    const hasPath = !isOther && this.manifest.path.keys.length === manifest.path.keys.length;
+    Object.assign(this, { manifest, compared: other });
+    this.#source = source;
     this.#set("main", main);
     this.#set("other", second);
-    if (isNew) { this.path = this.defaultPath(); this.pathPanel.update(); }
+    if (!hasPath) { this.path = this.defaultPath(); this.pathPanel.update(); }
+  }
+
+  /** Hold no scene: the next one is read from the start. */
+  #forget() {
+    this.#set("main", null);
+    this.#set("other", null);
+    this.manifest = null;
+    this.#source = null;
   }
 
   async #held(url, grid, signal, isMain) {

@@ -12,10 +12,11 @@ export async function readManifest(url, signal) {
   let raw;
   try {
     const answer = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    if (answer.status === 404) throw new NotYet("There is nothing to see here yet.");
     if (!answer.ok) throw new SceneError(`The scene could not be read (${answer.status}).`);
     raw = await answer.json();
   } catch (error) {
-    if (error.name === "AbortError" || error instanceof SceneError) throw error;
+    if (error.name === "AbortError" || error instanceof SceneError || error instanceof NotYet) throw error;
     throw new SceneError("The scene could not be read. Check the connection and try again.");
   }
   return checkedManifest(raw, new URL(url, document.baseURI));

@@ -5,7 +5,7 @@ import { element, setHidden, setText, token } from "../dom.js";
 import { admit, forget, hasWebGL2 } from "./contexts.js";
 import { Controls } from "./controls.js";
 import { Pace } from "./pace.js";
-import { NotYet } from "./manifest.js";
+import { NotYet, SceneError } from "./manifest.js";
 import { bar, button, isStill, panel, press, saveFile, throttled } from "./parts.js";
 import { between, Pose } from "./pose.js";
 
@@ -71,12 +71,15 @@ export class Viewer extends HTMLElement {
     this.corner = bar("br", "Picture", button("Save picture", "camera", () => this.savePicture()));
     this.panels = [this.help];
     this.hint = element("p.sr-only", { id }, "Arrow keys turn, W A S D move, Q and E go down and up, plus and minus zoom, Shift is faster, question mark shows all keys.");
+    this.poster.addEventListener("error", () => { this.poster.hidden = true; });
     this.hud = element("div.scene-hud", {}, this.top, this.tools, this.facts, this.corner, this.help);
     this.append(this.poster, this.surface, this.hud, this.wait, this.said, this.hint);
     this.surface.addEventListener("keydown", (event) => this.#shortcut(event));
     document.addEventListener("fullscreenchange", () => this.invalidate());
     this.outfit?.();
   }
+
+  relabel() { this.surface.setAttribute("aria-label", `${this.title3d}, in 3D`); }
 
   opener(label, name, card) {
     return button(label, name, () => this.toggle(card), { attributes: { "aria-expanded": "false", "data-opens": card.getAttribute("aria-label") } });
@@ -151,13 +154,28 @@ export class Viewer extends HTMLElement {
       this.#report("ready");
       this.invalidate();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error instanceof NotYet) { this.#report("waiting", element("p", {}, error.message)); return; }
-      console.warn(error);
-      this.#report("failed", element("p", { role: "alert" }, error.message), button("Try again", "rotate", () => this.open(), { text: true }));
+      if (error.name !== "AbortError") this.fail(error);
     } finally {
       if (this.#start === start) this.#start = null;
     }
+  }
+
+  /** Load from the start, whatever was being loaded. */
+  restart() {
+    this.#start?.abort();
+    this.#start = null;
+    return this.open();
+  }
+
+  /** Was asked to load: it is no poster that waits to be seen. */
+  get isWanted() { return Boolean(this.#start) || !["poster", undefined].includes(this.dataset.state); }
+
+  /** A sentence in place of the scene. */
+  fail(error) {
+    if (this.stage) this.#drop();
+    this.surface.replaceChildren();
+    if (error instanceof NotYet) this.#report("waiting", element("p", {}, error.message));
+    else this.#report("failed", element("p", { role: "alert" }, error instanceof SceneError ? error.message : `The scene could not be shown: ${error.message}`), button("Try again", "rotate", () => this.open(), { text: true }));
   }
 
   #takeStage() {
