@@ -5,6 +5,7 @@ import { element, setHidden, setText, token } from "../dom.js";
 import { admit, forget, hasWebGL2 } from "./contexts.js";
 import { Controls } from "./controls.js";
 import { Pace } from "./pace.js";
+import { NotYet, SceneError } from "./manifest.js";
 import { bar, button, isStill, panel, press, saveFile, throttled } from "./parts.js";
 import { between, Pose } from "./pose.js";
 
@@ -25,12 +26,12 @@ export class Viewer extends HTMLElement {
   #isStale = true;
   #wasCoarse = true;
   #fine = null;
-  #tellCamera = throttled(() => this.dispatchEvent(new CustomEvent("camerachange", { bubbles: true, detail: { view: this.view } })), 250);
+  #tellCamera = throttled(() => this.dispatchEvent(new CustomEvent("camerachange", { bubbles: true, detail: { view: this.view } })), 500); // browsers refuse more than about three changes of the address a second
 
   /** Subclasses give: load(signal), which fetches; makeStage(canvas); stock(), which puts what was fetched on it; home(), a pose; draw(how). */
   connectedCallback() {
     if (!this.surface) this.#build();
-    this.controls = new Controls(this.surface, this.pose, () => this.moved());
+    this.controls = new Controls(this.surface, this.pose, () => this.#byHand());
     this.controls.mode = this.mode;
     this.sight = new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "120px" });
     this.sight.observe(this);
@@ -63,18 +64,25 @@ export class Viewer extends HTMLElement {
     this.orbitButton = button("Orbit", "rotate", () => this.setMode("orbit"), { text: true, pressed: true });
     this.flyButton = button("Fly", "fly", () => this.setMode("fly"), { text: true, pressed: false });
     this.top = element("div.scene-top", {}, bar("modes", "Movement", this.orbitButton, this.flyButton));
-    this.tools = bar("tr", "Tools", button("Keys and help", "help", () => this.toggle(this.help)), button("Reset view", "home", () => this.glideTo(this.home())),
+    this.help = panel("Keys", () => this.toggle(this.help), this.#keys());
+    this.tools = bar("tr", "Tools", this.opener("Keys and help", "help", this.help), button("Reset view", "home", () => this.glideTo(this.home())),
       button("Full screen", "expand", () => this.#fullScreen()));
     this.facts = element("div.viewer-bar.bl");
     this.corner = bar("br", "Picture", button("Save picture", "camera", () => this.savePicture()));
-    this.help = panel("Keys", () => this.toggle(this.help), this.#keys());
     this.panels = [this.help];
     this.hint = element("p.sr-only", { id }, "Arrow keys turn, W A S D move, Q and E go down and up, plus and minus zoom, Shift is faster, question mark shows all keys.");
+    this.poster.addEventListener("error", () => { this.poster.hidden = true; });
     this.hud = element("div.scene-hud", {}, this.top, this.tools, this.facts, this.corner, this.help);
     this.append(this.poster, this.surface, this.hud, this.wait, this.said, this.hint);
     this.surface.addEventListener("keydown", (event) => this.#shortcut(event));
     document.addEventListener("fullscreenchange", () => this.invalidate());
     this.outfit?.();
+  }
+
+  relabel() { this.surface.setAttribute("aria-label", `${this.title3d}, in 3D`); }
+
+  opener(label, name, card) {
+    return button(label, name, () => this.toggle(card), { attributes: { "aria-expanded": "false", "data-opens": card.getAttribute("aria-label") } });
   }
 
   #keys() {
@@ -102,9 +110,13 @@ export class Viewer extends HTMLElement {
   toggle(which) {
     const opens = which.hidden;
     for (const one of this.panels) setHidden(one, one !== which || !opens);
-    for (const opener of this.hud.querySelectorAll("[data-opens]")) opener.setAttribute("aria-expanded", String(opener.dataset.opens === which.getAttribute("aria-label") && opens));
-    if (opens) which.querySelector("button, input")?.focus({ preventScroll: true });
-    else this.surface.focus({ preventScroll: true });
+    let opener = this.surface;
+    for (const one of this.tools.querySelectorAll("[data-opens]")) {
+      const isIts = one.dataset.opens === which.getAttribute("aria-label");
+      one.setAttribute("aria-expanded", String(isIts && opens));
+      if (isIts) opener = one;
+    }
+    (opens ? which.querySelector("button, input") : opener)?.focus({ preventScroll: true });
   }
 
   say(sentence) { setText(this.said, sentence); }
@@ -128,6 +140,7 @@ export class Viewer extends HTMLElement {
   async open() {
     if (this.stage || this.#start) return;
     if (!hasWebGL2()) {
+      if (!this.poster.getAttribute("src")) this.findPoster?.().then((url) => { if (url) this.#showPoster(url); }).catch(() => {});
       this.#report("unsupported", element("p", {}, "This browser cannot draw 3D scenes: WebGL 2 is missing or switched off. The picture shows the scene; downloads work as before."));
       return;
     }
@@ -141,12 +154,28 @@ export class Viewer extends HTMLElement {
       this.#report("ready");
       this.invalidate();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      console.warn(error);
-      this.#report("failed", element("p", { role: "alert" }, error.message), button("Try again", "rotate", () => this.open(), { text: true }));
+      if (error.name !== "AbortError") this.fail(error);
     } finally {
       if (this.#start === start) this.#start = null;
     }
+  }
+
+  /** Load from the start, whatever was being loaded. */
+  restart() {
+    this.#start?.abort();
+    this.#start = null;
+    return this.open();
+  }
+
+  /** Was asked to load: it is no poster that waits to be seen. */
+  get isWanted() { return Boolean(this.#start) || !["poster", undefined].includes(this.dataset.state); }
+
+  /** A sentence in place of the scene. */
+  fail(error) {
+    if (this.stage) this.#drop();
+    this.surface.replaceChildren();
+    if (error instanceof NotYet) this.#report("waiting", element("p", {}, error.message));
+    else this.#report("failed", element("p", { role: "alert" }, error instanceof SceneError ? error.message : `The scene could not be shown: ${error.message}`), button("Try again", "rotate", () => this.open(), { text: true }));
   }
 
   #takeStage() {
@@ -204,6 +233,12 @@ export class Viewer extends HTMLElement {
   }
 
   // ---- frames ----
+
+  #byHand() {
+    this.#glide = null;
+    this.onHand?.();
+    this.moved();
+  }
 
   /** The pose changed. */
   moved() {
