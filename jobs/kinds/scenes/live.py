@@ -62,13 +62,15 @@ def _views(experiment: Experiment, after: int) -> list[dict[str, Any]]:
     return [{**{name: row[name] for name in _VIEW}, "has_depth": bool(row["depths"])} for row in named]
 
 
-def scenes(experiment: Experiment, after: int = 0) -> list[dict[str, Any]]:
-    """As in `changes`. ``status`` and ``reason`` are those of the shard that draws it."""
+def scenes(experiment: Experiment, after: int = 0, number: int | None = None) -> list[dict[str, Any]]:
+    """As in `changes`; ``number``: that one alone. ``status`` and ``reason`` are those of the shard that draws it."""
     shards = {
         (shard.stage, shard.index): shard
         for shard in experiment.shards.filter(stage__in=["sample", "generate"]).defer("payload", "log_tail")
     }
     newest = GeneratedScene.objects.filter(experiment=experiment).select_related("parent", "other").order_by("-number")
+    if number is not None:
+        newest = newest.filter(number=number)
     told = []
     for scene in newest[:MOST_SCENES]:
         shard = shards.get((scene.stage, scene.shard))
