@@ -226,7 +226,7 @@ def _sample_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
     planned = GeneratedScene.objects.filter(
         experiment=shard.experiment_id, stage=SAMPLE, number__gte=first, number__lt=first + count
     ).order_by("number")
-    missing = [scene for scene in planned if scene.state != GeneratedScene.State.DRAWN]
+    missing = [scene for scene in planned if not scene.values.get("complete")]
     job = _drawing_job(shard, spec, missing)
     on_maps = spec.draw_on_maps and spec.use_map and _collected(shard)["has_maps"]
     return {**job, "done": count - len(missing), "data": _source(shard, spec) if on_maps else None}

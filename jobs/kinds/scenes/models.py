@@ -153,8 +153,9 @@ class GeneratedScene(models.Model):
     """A scene that was asked for, drawn or not yet. ``number`` counts from 1 and names its artifacts, scene-0001/...
 
     ``settings``: {group: {"sampler", "steps", "guidance"}} with, by operation, "box": {"left", "top", "right",
-    "bottom"} as shares of the ground plane, "strength", "groups", "seam". ``values``, once it is drawn: {"grid": [z, y,
-    x], "voxel_metres", "sky": [r, g, b], "cameras": [...], "path": {...}, "seconds", "memory"} as in its manifest.
+    "bottom"} as shares of the ground plane, "strength", "groups", "seam". ``values``, once it is drawn, as in its
+    manifest: {"grid": [z, y, x], "voxel_metres", "sky": [r, g, b], "cameras": [...], "path": {...}} and {"seconds",
+    "memory", "downloads": [{"label", "name"}], "complete": all of these are there}.
     ``previews``: [{"label", "name": of the artifact}], oldest first.
     """
 
