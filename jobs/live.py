@@ -18,7 +18,7 @@ from django.utils import timezone
 from jobs import metrics
 from jobs.announcer import announcer
 from jobs.forecast import Pace, StagePace, eta_seconds
-from jobs.models import Artifact, Experiment, LogLine, Queue, Shard, ShardStatus, Status, Worker
+from jobs.models import Artifact, Experiment, LogLine, Queue, ShardStatus, Status, Worker
 from jobs.selection import waiting_order
 
 MOST_LOG_LINES = 200

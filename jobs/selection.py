@@ -79,7 +79,7 @@ class Waiting:
 def waiting_order(queue: str) -> list[Waiting]:
     """All open experiments with queued shards, as free workers would begin with them; those that may not begin last.
 
-    The order is the one that `best_queued` gives, one worker after the other, if nothing ends or is submitted meanwhile.
+    The order is the one that `best_queued` gives, one worker after the other, if nothing else happens meanwhile.
     """
     claimants, blocked = _claimants(queue)
     rows = _queued_experiments(queue)

@@ -32,7 +32,7 @@ def month_of(now: datetime) -> date:
 
 
 def gpu_seconds(teams: Iterable[int], now: datetime) -> dict[int, float]:
-    """Of each team, by primary key, in this calendar month: attempts that ended, and those that run as far as they are."""
+    """Of each team, by primary key, in this calendar month: ended attempts, and running ones as far as they are."""
     keys = list(teams)
     found = WorkerTime.objects.filter(team__in=keys, queue=Queue.GPU, day__gte=month_of(now))
     used = dict.fromkeys(keys, 0.0)
@@ -81,8 +81,8 @@ def refusal(team_id: int, *, needs_gpu: bool) -> str | None:
     if found["storage"].is_full:
         limit = found["storage"].limit or 0
         return (
-            f"The team's files fill its quota of {limit / 2**30:,.1f} GiB: delete experiments that are no longer needed, "
-            "or ask the operator for more."
+            f"The team's files fill its quota of {limit / 2**30:,.1f} GiB: delete experiments that are no longer "
+            "needed, or ask the operator for more."
         )
     if needs_gpu and found["gpu_hours"].is_full:
         return f"{hours_are_used(found['gpu_hours'].limit or 0, timezone.now())} Ask the operator for more."
