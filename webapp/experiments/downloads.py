@@ -15,9 +15,10 @@ from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
-from jobs.models import Experiment, LogLine
+from jobs.models import Artifact, Experiment, LogLine
 from webapp.experiments.kind_pages import Download
 from webapp.experiments.page import Page
+from webapp.sharing.anonymity import READABLE
 
 CHUNK = 256 * 1024  # bytes of a file sent at a time
 LINES = 1_000  # log lines read at a time
@@ -42,6 +43,10 @@ LOG_FILE = Download("Every line the workers wrote", "text/plain; charset=utf-8",
 def offered_downloads(page: Page) -> dict[str, Download]:
     """Names and downloads that this visitor may have."""
     own = {name: item for name, item in page.kind.downloads.items() if page.shows_samples or not item.has_samples}
+    if page.only:
+        own = {name: item for name, item in own.items() if name in page.only.downloads}
+    if page.frozen:
+        own = {name: item for name, item in own.items() if name in page.frozen["files"]}
     return own if page.is_shared else own | {"log.txt": LOG_FILE}
 
 
@@ -51,7 +56,7 @@ def listed_files(page: Page) -> dict[str, Any]:
         {"name": name, "title": item.title, "url": page.url("download", name=name)}
         for name, item in offered_downloads(page).items()
     ]
-    found = page.experiment.artifacts.order_by("name") if page.shows_samples else []
+    found = [each for each in page.experiment.artifacts.order_by("name") if _is_offered(page, each)]
     kept = [
         {
             "name": each.name,
@@ -71,16 +76,27 @@ def download(request: HttpRequest, page: Page, name: str) -> HttpResponseBase:
     if name not in offered:
         raise Http404("No such download.")
     item = offered[name]
+    stream = _kept(page.frozen["files"][name]) if page.frozen else item.stream(page.experiment)
     stem = slugify(page.experiment.name)[:60] or "experiment"
-    return _attachment(item.stream(page.experiment), item.content_type, f"{stem}-{name}")
+    return _attachment(stream, item.content_type, f"{stem}-{name}")
+
+
+async def _kept(text: str) -> AsyncIterator[str]:
+    yield text
+
+
+def _is_offered(page: Page, artifact: Artifact) -> bool:
+    """Share links without sample texts give no artifact, for it may hold them; anonymous ones only what can be read
+    through and cleaned."""
+    return page.shows_samples and (not page.is_anonymous or artifact.content_type in READABLE)
 
 
 @require_safe
 def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBase:
-    """A file the experiment made. Share links without sample texts give none: an artifact may hold them."""
-    if not page.shows_samples:
-        raise Http404("No such file.")
+    """A file the experiment made."""
     found = get_object_or_404(page.experiment.artifacts, code=artifact)
+    if not _is_offered(page, found):
+        raise Http404("No such file.")
     try:
         content = found.file.open("rb")
     except FileNotFoundError as error:

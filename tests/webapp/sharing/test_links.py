@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -27,8 +28,10 @@ def experiment(make_experiment: MakeExperiment) -> Experiment:
 
 
 def make_link(client: Client, experiment: Experiment, **form: str) -> Any:
-    url = reverse("share-create", args=[experiment.code])
-    return client.post(url, {"expires": "30", "include_samples": "on"} | form, headers={"Accept": "application/json"})
+    url = reverse("share-create", args=[experiment.team.code])
+    what = {"target": "experiment", "scope": json.dumps({"experiment": str(experiment.code)})}
+    values = what | {"expires": "30", "include_samples": "on"} | form
+    return client.post(url, values, headers={"Accept": "application/json"})
 
 
 def shared_path(response: Any) -> str:
@@ -46,7 +49,7 @@ def test_the_token_is_shown_once_and_kept_hashed(as_user: SignIn, alice: User, e
     assert "for reviewers" in page and link.token_prefix in page and token not in page
 
 
-@pytest.mark.parametrize(("expires", "days"), [("7", 7), ("30", 30), ("90", 90)])
+@pytest.mark.parametrize(("expires", "days"), [("1", 1), ("90", 90)])
 def test_a_link_ends_when_it_was_said(
     as_user: SignIn, alice: User, experiment: Experiment, expires: str, days: int
 ) -> None:
@@ -68,7 +71,8 @@ def test_a_wrong_form_makes_no_link(as_user: SignIn, alice: User, experiment: Ex
 
 
 def test_without_script_the_page_itself_shows_the_link(as_user: SignIn, alice: User, experiment: Experiment) -> None:
-    response = as_user(alice).post(reverse("share-create", args=[experiment.code]), {"expires": "7"})
+    what = {"target": "experiment", "scope": json.dumps({"experiment": str(experiment.code)}), "expires": "7"}
+    response = as_user(alice).post(reverse("share-create", args=[experiment.team.code]), what)
     assert 'id="new-link">http://testserver/s/' in response.content.decode()
 
 
@@ -90,7 +94,7 @@ def test_shared_answers_leak_no_token(as_user: SignIn, alice: User, experiment: 
     for address in (path, f"{path}live.json", f"{path}config/", "/s/unknown/"):
         response = Client().get(address)
         assert response["Referrer-Policy"] == "no-referrer"
-        assert response["X-Robots-Tag"] == "noindex"
+        assert response["X-Robots-Tag"].startswith("noindex")
         assert response["Cache-Control"] == "private"
 
 
