@@ -36,7 +36,8 @@ CHUNK = 256 * 1024
 _VOCABULARY = {"canopy", "hidden", "worker", "team", "experiment", "localhost", "true", "false", "null", "none"}
 
 _OWN_ADDRESS = re.compile(r"/(s|e|static|ws)/")
-_PATH = re.compile(r"(?<![\w/.:<\\])(?:~[/\\]|[A-Za-z]:[/\\]|/)(?:[\w.+@-]+[/\\])+[\w.+@-]*")
+_SLASH = r"(?:/|\\{1,2})"  # two where a text is JSON
+_PATH = re.compile(rf"(?<![\w/.:<\\])(?:~{_SLASH}|[A-Za-z]:{_SLASH}|/)(?:[\w.+@-]+{_SLASH})+[\w.+@-]*")
 _BETWEEN = r"[\W_]{1,3}"  # the signs between two words of a phrase
 _TAG = re.compile(r"(<[^>]*>)")
 _DATA = re.compile(r'(<script[^>]* type="application/json"[^>]*>)(.*?)(</script>)', re.DOTALL)
@@ -158,7 +159,7 @@ def _people(team: Team, experiments: Iterable[Experiment]) -> Iterator[str]:
 
 def _places(experiments: Iterable[Experiment]) -> Iterator[str]:
     for name, host in Worker.objects.values_list("name", "host"):
-        yield from (name, host)
+        yield from (name, host, host.split(".")[0], host.partition(".")[2])
     shards = Shard.objects.filter(experiment__in=[experiment.pk for experiment in experiments]).exclude(worker="")
     yield from shards.order_by().values_list("worker", flat=True).distinct()
     for endpoint in settings.ENDPOINTS.values():
