@@ -11,15 +11,14 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from webapp.accounts.models import Membership, Team, User
 from webapp.experiments.access import get_team
 from webapp.sharing import services
-from webapp.sharing.embedding import iframe_code, qr_data_uri
 from webapp.sharing.forms import LinkFilters, ShareForm, select
 from webapp.sharing.models import ShareLink, State
+from webapp.sharing.passing_on import shown_once
 from webapp.sharing.targets import CannotShare, all_targets, target_of
 from webapp.sharing.uses import write_pending
 from webapp.sharing.words import scope_of
@@ -116,28 +115,6 @@ def share_create(request: HttpRequest, team: UUID) -> HttpResponse:
         response["Cache-Control"] = "no-store"
         return response
     return _links_page(request, found, membership, made)
-
-
-def shown_once(request: HttpRequest, link: ShareLink, token: str) -> dict[str, Any]:
-    """What is said of a new link, and never again: its address holds the token."""
-    target = target_of(link)
-    about = target.about(link) if target else None
-    scope = scope_of(link)
-    url = request.build_absolute_uri(reverse("shared", args=[token]))
-    frame = request.build_absolute_uri(reverse("embedded", args=[token])) if link.embed_hosts else ""
-    return {
-        "code": str(link.code),
-        "url": url,
-        "qr": qr_data_uri(url),
-        "embed_url": frame,
-        "embed_code": iframe_code(frame, about.title if about else "Canopy") if frame else "",
-        "title": about.title if about else "",
-        "label": link.label,
-        "expires": link.expires_at,
-        "shows": scope.shows,
-        "hides": scope.hides,
-        "terms": scope.terms,
-    }
 
 
 def _refused(form: ShareForm) -> HttpResponse:
