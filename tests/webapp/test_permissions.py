@@ -98,6 +98,10 @@ PAGES = {
     "experiment-live": Page(READ, ("code",)),
     "experiment-data": Page(READ, ("code", "part")),
     "experiment-download": Page(READ, ("code", "name")),
+    "experiment-offline": Page(READ, ("code",)),
+    "experiment-offline-size": Page(READ, ("code",)),
+    "shared-offline": Page(PUBLIC, ("token",)),
+    "shared-offline-size": Page(PUBLIC, ("token",)),
     "experiment-artifact": Page(READ, ("code", "artifact")),
     "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
     "experiment-try": post(WRITE, "code", code="detection"),  # without a file

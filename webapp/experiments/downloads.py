@@ -66,7 +66,13 @@ def listed_files(page: Page) -> dict[str, Any]:
         }
         for each in found
     ]
-    return {"downloads": made, "artifacts": kept}
+    return {
+        "downloads": made,
+        "artifacts": kept,
+        "offline_url": page.url("offline"),
+        "offline_size_url": page.url("offline-size"),
+        "offline_samples": any(item.has_samples for item in offered_downloads(page).values()),
+    }
 
 
 @require_safe
@@ -75,14 +81,17 @@ def download(request: HttpRequest, page: Page, name: str) -> HttpResponseBase:
     offered = offered_downloads(page)
     if name not in offered:
         raise Http404("No such download.")
-    item = offered[name]
-    stream = _kept(page.frozen["files"][name]) if page.frozen else item.stream(page.experiment)
     stem = slugify(page.experiment.name)[:60] or "experiment"
-    return _attachment(stream, item.content_type, f"{stem}-{name}")
+    return attachment(pieces_of(page, name), offered[name].content_type, f"{stem}-{name}")
 
 
-async def _kept(text: str) -> AsyncIterator[str]:
-    yield text
+async def pieces_of(page: Page, name: str) -> AsyncIterator[bytes]:
+    """The content of an offered download: as a frozen link kept it, else as it is now."""
+    if page.frozen:
+        yield str(page.frozen["files"][name]).encode()
+        return
+    async for piece in offered_downloads(page)[name].stream(page.experiment):
+        yield piece.encode()
 
 
 def _is_offered(page: Page, artifact: Artifact) -> bool:
@@ -101,7 +110,7 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
         content = found.file.open("rb")
     except FileNotFoundError as error:
         raise Http404("The file is no longer in the storage.") from error
-    response = _attachment(_chunks(content), found.content_type, found.name)
+    response = attachment(_chunks(content), found.content_type, found.name)
     response.headers["Content-Length"] = str(found.file.size)
     return response
 
@@ -128,9 +137,7 @@ async def _chunks(content: File[bytes]) -> AsyncIterator[bytes]:
         await sync_to_async(content.close)()
 
 
-def _attachment(
-    stream: AsyncIterator[str] | AsyncIterator[bytes], content_type: str, name: str
-) -> StreamingHttpResponse:
+def attachment(stream: AsyncIterator[bytes], content_type: str, name: str) -> StreamingHttpResponse:
     response = StreamingHttpResponse(stream, content_type=content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     # Django's GZipMiddleware would pack each piece of an asynchronous stream as a gzip file of its own, and browsers

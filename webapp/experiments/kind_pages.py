@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.http import HttpRequest
 
 from jobs.models import Experiment
+from webapp.experiments.offline.content import Offline
 
 if TYPE_CHECKING:
     from webapp.experiments.compare.query import CompareQuery, Line
@@ -74,6 +75,14 @@ class KindPage(ABC):
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         """What people call the value of ``setting``, where that is not how the Spec writes it."""
         return None
+
+    def offline(self, experiment: Experiment, state: Json, data: Json) -> Offline:
+        """What an offline copy shows, from the live state and the figures' data as this visitor sees them."""
+        return Offline()
+
+    def size_of(self, experiment: Experiment, download: str) -> int:
+        """About how many bytes a download has, without making it."""
+        return 0
 
     @abstractmethod
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:

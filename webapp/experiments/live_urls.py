@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.urls import URLPattern, path
 
 from webapp.experiments import downloads, views_compare, views_live
+from webapp.experiments.offline import views as offline
 from webapp.experiments.page import View, for_members, for_share_links
 
 
@@ -19,6 +20,8 @@ def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[
         address("data/<slug:part>.json", views_live.data, "data"),
         address("pictures/<slug:part>/<str:key>.jpg", downloads.picture, "picture"),
         address("downloads/<str:name>", downloads.download, "download"),
+        address("offline.json", offline.offline_size, "offline-size"),
+        address("offline.zip", offline.offline_copy, "offline"),
         address("artifacts/<uuid:artifact>", downloads.artifact, "artifact"),
         address("<slug:tab>/", views_live.tab, "tab"),
     ]

@@ -196,7 +196,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def hide(response: HttpResponseBase, redactor: Redactor | None) -> HttpResponseBase:
     """The answer as an anonymous link gives it. Http404 for a file that nothing can be taken out of."""
-    if redactor is None or response.status_code == 304:
+    if redactor is None or response.status_code == 304 or getattr(response, "is_clean", False):
         return response
     if name := response.headers.get("Content-Disposition"):
         response.headers["Content-Disposition"] = redactor.text(name)
@@ -229,6 +229,12 @@ def _hide_stream(response: StreamingHttpResponse, kind: str, redactor: Redactor)
     pieces = response.streaming_content
     if not isinstance(pieces, AsyncIterable):
         raise Http404("no anonymous copy can be made of this file")
+    return clean_pieces(pieces, kind, redactor)
+
+
+def clean_pieces(pieces: AsyncIterable[bytes], content_type: str, redactor: Redactor) -> AsyncIterator[bytes]:
+    """A file's content with everything taken out of it. Http404 for one that cannot be read through."""
+    kind = content_type.partition(";")[0].strip()
     if kind in {"text/html", "application/json"}:  # one document, as large as its figures
         return _whole(pieces, kind, redactor)
     if kind in {"text/csv", "text/plain", "application/x-ndjson"}:

@@ -6,6 +6,7 @@ import asyncio
 import html
 import io
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,6 +85,7 @@ def crawl(start: str) -> Iterator[tuple[str, bytes, dict[str, str]]]:
     """Every answer that can be reached from ``start`` by addresses below /s/ in what was answered."""
     token = start.split("/")[2]
     queue = [start, f"/e/{token}", f"/s/{token}/live.json"]
+    queue += [f"/s/{token}/offline.zip?samples=1", f"/s/{token}/offline.json"]
     queue += [f"/s/{token}/data/{part}.json" for part in ("forecast", "selection")]
     seen: set[str] = set()
     while queue:
@@ -108,6 +110,11 @@ def readable(body: bytes, headers: dict[str, str]) -> str:
         table = pq.read_table(io.BytesIO(body))
         assert table.num_rows == 2 and table.column("n").to_pylist() == [1, 2]
         text = f"{table.to_pydict()} {table.schema.metadata} {table.column_names} {body.decode('latin-1')}"
+    elif "zip" in kind:
+        archive = zipfile.ZipFile(io.BytesIO(body))
+        own = [name for name in archive.namelist() if "/assets/" not in name]
+        assert len(own) > 5 and archive.testzip() is None
+        text = "\n".join([*archive.namelist(), *(archive.read(name).decode() for name in own)])
     else:
         text = body.decode()
     return "\n".join([text, html.unescape(text), text.encode().decode("unicode_escape", "replace"), str(headers)])
@@ -127,7 +134,15 @@ def test_nothing_that_is_reached_names_the_authors(experiment: Experiment, link:
     found = {path: (body, headers) for path, body, headers in crawl(f"/s/{token}/")}
     for path, (body, headers) in found.items():
         search(path, readable(body, headers))
-    wanted = ["", "config/", "files/", "live.json", "data/forecast.json", "downloads/report.html"]
+    wanted = [
+        "",
+        "config/",
+        "files/",
+        "live.json",
+        "data/forecast.json",
+        "downloads/report.html",
+        "offline.zip?samples=1",
+    ]
     wanted += ["downloads/experiment.json", "downloads/problems.csv"]
     if not how:
         wanted += ["samples/", "analysis/", "downloads/samples.jsonl"]

@@ -42,6 +42,8 @@ REACH: dict[str, tuple[int, ...]] = {
     "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404),
     "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404),
     "shared-artifact other": (404,) * 8,
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 200),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 200),
     "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 200),
     "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 404),
     "shared-compared 1": (404,) * 8,
