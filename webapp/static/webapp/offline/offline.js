@@ -60,7 +60,7 @@
       showlegend: figure.lines.length > 1, legend: { orientation: "h", y: 1.12 }, bargap: 0.1,
       xaxis: { ...axis, title: { text: escape(figure.x_title) }, type: figure.log_x ? "log" : "linear" },
       yaxis: { ...axis, title: { text: escape(figure.y_title) }, ...(figure.percent ? { tickformat: ".0%", rangemode: "tozero" } : {}) },
-    }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+    }, { displayModeBar: false, responsive: true, doubleClick: "reset" });
   }
 
   function twin(figure) {
