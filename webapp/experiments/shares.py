@@ -42,7 +42,7 @@ class ExperimentTarget(ShareTarget):
     def samples_are(self, link: ShareLink) -> str:
         return kind_page(link.experiment.kind).samples_are if link.experiment else ""
 
-    def words(self, link: ShareLink) -> Words:
+    def words(self, link: ShareLink, *, frozen: bool) -> Words:
         assert link.experiment is not None
         samples = self.samples_are(link)
         shows = [
@@ -50,7 +50,7 @@ class ExperimentTarget(ShareTarget):
             "Tables made from its results, to download",
         ]
         hides = ["The log, the workers and the output of failed parts", "Every other experiment, and the team's pages"]
-        if samples and link.include_samples:
+        if samples and link.include_samples and not frozen:  # a snapshot keeps none
             shows.append(f"Its {samples} and the files it made")
         elif samples:
             hides.insert(0, f"Its {samples} and the files it made")
@@ -92,7 +92,7 @@ class ChartTarget(ExperimentTarget):
     def samples_are(self, link: ShareLink) -> str:
         return ""
 
-    def words(self, link: ShareLink) -> Words:
+    def words(self, link: ShareLink, *, frozen: bool) -> Words:
         assert link.experiment is not None
         chart = kind_page(link.experiment.kind).charts[str(link.scope["chart"])]
         return Words(
@@ -130,7 +130,7 @@ class ComparisonTarget(ShareTarget):
         address = reverse("compare", args=[link.team.code])
         return About(_title(found), f"{address}?{link.scope['query']}")
 
-    def words(self, link: ShareLink) -> Words:
+    def words(self, link: ShareLink, *, frozen: bool) -> Words:
         found = self.experiments(link)
         names = ", ".join(each.name for each in found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         many = f"{len(found)} experiments" if len(found) > 1 else "1 experiment"

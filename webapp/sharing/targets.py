@@ -68,8 +68,8 @@ class ShareTarget(ABC):
         """None when the thing is gone: the link then answers like one that ended."""
 
     @abstractmethod
-    def words(self, link: ShareLink) -> Words:
-        """``link`` may be one that is not saved yet."""
+    def words(self, link: ShareLink, *, frozen: bool) -> Words:
+        """``link`` may be one that is not saved yet; ``frozen``: whether it shows, or will show, a snapshot."""
 
     @abstractmethod
     def page(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:

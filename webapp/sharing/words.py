@@ -25,7 +25,8 @@ def scope_of(link: ShareLink, *, freeze: bool = False) -> Scope:
     target = target_of(link)
     if target is None or target.about(link) is None:
         return Scope("Something that is gone", [], ["Everything: what it opened no longer exists"])
-    words = target.words(link)
+    frozen = freeze or bool(link.pk and link.frozen)
+    words = target.words(link, frozen=frozen)
     hides = list(words.hides)
     if link.anonymous:
         hides.append("Names of people, team, machines, folders and uploaded files, in pages and in downloads")

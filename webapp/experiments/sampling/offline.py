@@ -57,7 +57,7 @@ def _forecast(data: Json) -> list[Figure]:
     measured, forecast, law = data.get("measured"), data.get("forecast"), data.get("law")
     if not measured:
         return []
-    lines = [_line("measured", measured, 1)]
+    lines = [Line("measured", measured["k"], measured["coverage"], 1)]  # its band is in the figure before
     lines += [_line("beta-binomial forecast", forecast, 1, "dash")] if forecast else []
     lines += [Line("power law", law["k"], law["coverage"], 2, dash="dot")] if law else []
     return [
@@ -71,8 +71,8 @@ def _forecast(data: Json) -> list[Figure]:
 def _selection(data: Json) -> list[Figure]:
     if not data.get("methods"):
         return []
-    lines = [_line("coverage", data["measured"], 1)]
-    lines += [_line(method["title"], method, i % 7 + 1) for i, method in enumerate(data["methods"], start=1)]
+    curves = [("coverage", data["measured"]), *((method["title"], method) for method in data["methods"])]
+    lines = [Line(title, curve["k"], curve["coverage"], i % 7 + 1) for i, (title, curve) in enumerate(curves)]
     note = "What a selector keeps of the k samples; coverage is what a perfect one would keep."
     return [
         Figure(

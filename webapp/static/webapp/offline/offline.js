@@ -52,24 +52,35 @@
     }];
   }
 
+  /** Whole numbers only: powers of two on a log axis, at most a dozen bars with a number. */
+  function ticks(figure) {
+    const most = Math.max(...figure.lines.map((line) => line.x.at(-1) ?? 1));
+    if (figure.bars) return { tick0: Math.min(...figure.lines.map((line) => line.x[0])), dtick: Math.max(1, Math.ceil(most / 12)) };
+    if (!figure.log_x) return {};
+    const values = [];
+    for (let k = 1; k <= most; k *= most > 4096 ? 4 : 2) values.push(k);
+    return { type: "log", tickvals: values, ticktext: values.map((k) => k.toLocaleString("en")) };
+  }
+
   function plot(target, figure) {
     const axis = { gridcolor: token("chart-grid"), linecolor: token("chart-axis"), zeroline: false };
     const font = { family: getComputedStyle(document.body).fontFamily, size: 12, color: token("chart-text") };
     Plotly.react(target, figure.lines.flatMap((line) => traces(line, figure)), {
-      margin: { l: 56, r: 16, t: 8, b: 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font,
-      showlegend: figure.lines.length > 1, legend: { orientation: "h", y: 1.12 }, bargap: 0.1,
-      xaxis: { ...axis, title: { text: escape(figure.x_title) }, type: figure.log_x ? "log" : "linear" },
+      margin: { l: 56, r: 16, t: 8, b: figure.lines.length > 1 ? 104 : 48 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font,
+      showlegend: figure.lines.length > 1, legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" }, bargap: 0.1,
+      xaxis: { ...axis, title: { text: escape(figure.x_title) }, ...ticks(figure) },
       yaxis: { ...axis, title: { text: escape(figure.y_title) }, ...(figure.percent ? { tickformat: ".0%", rangemode: "tozero" } : {}) },
     }, { displayModeBar: false, responsive: true, doubleClick: "reset" });
   }
 
   function twin(figure) {
     const named = figure.lines.length > 1;
+    const banded = figure.lines.some((line) => line.lo.length);
     const rows = figure.lines.flatMap((line) => line.x.map((x, i) => [
       ...(named ? [line.name] : []), write(x), write(line.y[i], figure.percent),
-      ...(line.lo.length ? [`${write(line.lo[i], figure.percent)} to ${write(line.hi[i], figure.percent)}`] : [""]),
+      ...(line.lo.length ? [`${write(line.lo[i], figure.percent)} to ${write(line.hi[i], figure.percent)}`] : banded ? [""] : []),
     ]));
-    const heads = [...(named ? ["Line"] : []), figure.x_title, figure.y_title, "Band"];
+    const heads = [...(named ? ["Line"] : []), figure.x_title, figure.y_title, ...(banded ? ["Band"] : [])];
     return element("details", {}, element("summary", {}, "As a table"), scrolling(`${figure.title} as a table`, table(figure.title, heads, rows)));
   }
 
