@@ -12,7 +12,7 @@ import scipy.signal
 import torch
 from torch import Tensor, nn
 
-from engine.scenes.perceptual import FeatureDistance, ShiftTolerantLpips, blur_pool, find_stlpips
+from engine.scenes.distances import FeatureDistance, ShiftTolerantLpips, blur_pool, find_stlpips
 from engine.training.checkpoint import WeightsError
 
 _VGG = {
