@@ -137,9 +137,13 @@ def as_pixels(images: Tensor) -> npt.NDArray[np.uint8]:
 
 @torch.no_grad()
 def sky_colour(autoencoder: SceneAutoencoder) -> tuple[int, int, int]:
-    """What a ray sees that leaves the grid, sRGB 0..255: the mean of a picture of nothing."""
-    maps = autoencoder.background[None, :, None, None].expand(1, -1, 8, 8)
-    red, green, blue = (autoencoder.decoder(maps)[0].mean((1, 2)) * 255).round().int().tolist()
+    """What rays see that leave the grid, sRGB 0..255: the mean of a picture of nothing, taken slightly upwards."""
+    z, y, x = autoencoder.config.grid
+    weights = next(autoencoder.parameters())
+    rig = Rig.looking(torch.tensor([[x / 2, y / 2, z / 2]]), torch.tensor([[1.0, 0.0, 0.3]])).to(weights.device)
+    nothing = torch.zeros(1, z, y, x, 1 + autoencoder.config.channels, device=weights.device)
+    image = autoencoder.render(nothing, rig.rays(8)).image[0, 0]
+    red, green, blue = (image.mean((1, 2)) * 255).round().int().tolist()
     return red, green, blue
 
 
