@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.scenes.autoencoder import SceneAutoencoder
-from engine.scenes.distances import FeatureDistance
 from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, optimise_field
+from engine.scenes.perceptual import FeatureDistance
 from engine.scenes.rig import Rig
 from engine.training.checkpoint import WeightsError
 

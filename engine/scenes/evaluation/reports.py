@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.scenes.autoencoder import Rendered, SceneAutoencoder, Views
-from engine.scenes.distances import FeatureDistance, ShiftTolerantLpips, find_stlpips
 from engine.scenes.evaluation.consistency import Consistency, reprojection, together
 from engine.scenes.evaluation.features import EffLite0, FeatureNet, Inception, features_of
 from engine.scenes.latents import LatentAutoencoder
 from engine.scenes.metrics import depth_error, frechet, kid, psnr, ssim
+from engine.scenes.perceptual import FeatureDistance, ShiftTolerantLpips, find_stlpips
 from engine.scenes.rig import Rig
 from engine.scenes.stages import SceneTensors, bounded, unbounded
 from engine.scenes.volume import render_views
