@@ -20,6 +20,7 @@ from jobs.kinds.stored import bring_back, local_file
 from jobs.live import alive_workers
 from jobs.models import Artifact, Shard
 
+_MANY_VIEWS = 10_000
 _SHOWN_SCENES = 40  # of a set, on its page
 
 
@@ -69,8 +70,8 @@ def _collect_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
         "name": found.name if found else builtin_name(spec),
         "strict": spec.strict,
         "train": spec.train,
-        "model": models(spec, has_maps=True)[AUTOENCODER],
-        "batch": {"scenes": spec.scene_batch, "given": spec.views_given, "asked": spec.views_asked},
+        "models": models(spec, has_maps=True),
+        "batches": batches(spec, views=_MANY_VIEWS),  # how many there are is known once they are read
         "memory": _gpu_memory(),
         "show": _SHOWN_SCENES if found is not None and not found.scenes.exists() else 0,
     }

@@ -69,7 +69,8 @@ class SetPicture(models.Model):
 class Collected(models.Model):
     """What the collect stage found: {"name", "format", "scenes": {"train", "test"}, "views": of a scene, "held_out":
     views of a scene that are never encoded, "has_depth", "has_maps", "report": [sentences], "fingerprint", "voxel":
-    metres or null, "memory": {"total", "fields", "frusta", "pictures", "available": or null}} with sizes in bytes."""
+    metres or null, "memory": of the stage that needs most, {"stage", "total", "available", and the parts of
+    engine.scenes.data.MemoryEstimate}} with sizes in bytes."""
 
     experiment = models.OneToOneField(Experiment, on_delete=models.CASCADE, related_name="collected")
     values = models.JSONField(default=dict)
