@@ -4,14 +4,16 @@ The paper distils a large latent diffusion model of pictures that knows CLIP's e
 pixels of our own frames, and knows one flag: whether a picture is a real frame or one of the model's own samples. That
 is enough for the method: guidance away from what samples look like, towards what frames do.
 
+    samples = drawn_pictures(autoencoder, latents, diffusion, count=32, cells=32, tangent=packed.tangent)
     prior = FramePrior(FramePriorConfig(side=64))
-    train_stage(FramePriorStage(prior, real, samples), budget, folder=...)       # uint8 pictures
+    train_stage(FramePriorStage(prior, scenes.images.flatten(0, 1), samples), budget, folder=...)
     better = improve_scene(autoencoder, field, rig, prior)
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,15 +23,20 @@ from torch.nn import functional as F
 
 from engine.scenes.autoencoder import SceneAutoencoder
 from engine.scenes.diffusion.guidance import guided
+from engine.scenes.diffusion.hierarchy import Group, SceneDiffusion, StageSettings
 from engine.scenes.diffusion.networks import GridDenoiser
 from engine.scenes.diffusion.prediction import Denoiser, Prediction, denoiser, training_loss
 from engine.scenes.diffusion.process import Process, ProcessName
+from engine.scenes.latents import LatentAutoencoder
 from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, optimise_field
 from engine.scenes.rig import Rig
+from engine.scenes.stages import decode_scene
+from engine.scenes.volume import render_views
 from engine.training.checkpoint import as_saved
 
 Kind = Literal["real", "sample"]
 _KINDS: tuple[Kind, ...] = ("real", "sample")
+_DRAWN = StageSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,34 @@ class FramePriorStage:
         sized = torch.cat([F.interpolate(each, (self.model.config.side,) * 2, mode="area") for each in drawn])
         kinds = torch.arange(len(_KINDS), device=generator.device).repeat_interleave(half)
         return self.model.losses(sized, kinds, generator)
+
+
+@torch.no_grad()
+def drawn_pictures(
+    autoencoder: SceneAutoencoder,
+    latents: LatentAutoencoder,
+    diffusion: SceneDiffusion,
+    *,
+    count: int,
+    cells: int,
+    tangent: float,
+    settings: Mapping[Group, StageSettings] | StageSettings = _DRAWN,
+    seed: int = 0,
+) -> Tensor:
+    """Samples [N, 3, h, w] uint8: what ``count`` drawn scenes show along their trajectories. A model that draws no
+    trajectories is looked at from `Rig.around`."""
+    device = next(autoencoder.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    found: list[Tensor] = []
+    for _ in range(count):  # one by one, as a fine grid fills a GPU
+        drawn = diffusion.eval().generate(1, settings=settings, generator=generator)
+        fields, trajectories = decode_scene(latents.eval(), drawn)
+        grid = autoencoder.config.grid
+        has_cameras = trajectories.shape[1] > 0
+        rig = Rig.of_trajectory(trajectories[0], grid, tangent) if has_cameras else Rig.around(grid, tangent)
+        for _, seen in render_views(autoencoder.eval(), fields[0], rig, cells=cells):
+            found.append((seen.image.float() * 255).round().to(torch.uint8))
+    return torch.cat(found)
 
 
 def distillation_loss(

@@ -3,7 +3,7 @@
     preview = Preview(diffusion, latents, show, every=5)
     diffusion.generate(1, settings=..., on_step=preview)
 
-The estimate of x_0 is decoded, not x_t, which is mostly noise (reference: Song et al. 2021).
+The estimate of x_0 is decoded, not x_t, which is mostly noise.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from engine.scenes.diffusion.hierarchy import GROUPS, Group, SceneDiffusion
+from engine.scenes.diffusion.hierarchy import Group, SceneDiffusion
 from engine.scenes.diffusion.samplers import Step
 from engine.scenes.latents import LatentAutoencoder
 from engine.scenes.stages import decode_scene
@@ -35,8 +34,8 @@ class Forming(NamedTuple):
 
 class Preview:
     """Hears the steps of `SceneDiffusion.generate` and of engine.scenes.editing, and shows every ``every``-th and the
-    last of each group. Latents that are still to come are taken at their mean; those an edit keeps stand in
-    ``given``. Nothing is shown while g is drawn: it alone has no shape."""
+    last of each group. Latents that are still to come are left out, as they were now and then when the latents'
+    network was trained; those an edit keeps stand in ``given``. Nothing is shown while g is drawn: it has no shape."""
 
     def __init__(
         self,
@@ -55,18 +54,6 @@ class Preview:
         number = step.index + 1
         if group == "g" or (number % self._every and number != step.steps):
             return
-        fields, trajectories = decode_scene(self._latents, completed(self._diffusion, self._known, len(step.x0)))
+        fields, trajectories = decode_scene(self._latents, self._known)
         label = f"{NAMES[group]}, step {number} of {step.steps}"
         self._show(Forming(label, group, number, step.steps, fields, trajectories))
-
-
-@torch.no_grad()
-def completed(diffusion: SceneDiffusion, known: Mapping[Group, Tensor], count: int) -> dict[Group, Tensor]:
-    """Latents of ``count`` scenes with those that are missing, as in an ablation, at their mean."""
-    device = diffusion.scale.device
-    return {
-        group: known[group]
-        if group in known
-        else diffusion.natural(group, torch.zeros(count, *diffusion.shapes.of(group), device=device))
-        for group in GROUPS
-    }

@@ -178,12 +178,14 @@ def test_the_keyboard_moves_and_the_view_comes_back(show: Show) -> None:
     press(page, "r", "o")
     assert ask(page, "viewer.view") == first
     page.close()
-    again = picture(show(f"scene=room&view={view}"))
-    assert np.abs(again - moved).mean() < 1.5
+    page = show(f"scene=room&view={view}")
+    assert np.abs(picture(page) - moved).mean() < 1.5
+    expect(page.get_by_role("button", name="Orbit")).to_have_attribute("aria-pressed", "true")
 
 
 def test_drag_wheel_and_the_colour_of_the_sky(show: Show) -> None:
     page = show("scene=room&view=f~24~24~-0~1.57~1.2~10~60")
+    expect(page.get_by_role("button", name="Fly")).to_have_attribute("aria-pressed", "true")
     assert np.abs(picture(page)[5, 176] - [110, 140, 180]).max() < 90
     page = show("scene=room")
     before = ask(page, "[viewer.pose.yaw, viewer.pose.distance]")

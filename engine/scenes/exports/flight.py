@@ -9,12 +9,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+from torch.nn import functional as F
 
 from engine.scenes.autoencoder import SceneAutoencoder
 from engine.scenes.rig import Rig
 from engine.scenes.volume import as_pixels, render_views
 
 FRAMES_PER_SECOND = 24
+_SIDE = 512  # pixels: smaller pictures are enlarged by a whole number, as a player would do it worse
 
 
 def write_flight(
@@ -33,7 +35,9 @@ def write_flight(
     def frames() -> Iterable[npt.NDArray[np.uint8]]:
         done = 0
         for part, seen in render_views(autoencoder, field, flight, cells=cells):
-            yield from as_pixels(seen.image)
+            side = seen.image.shape[-1]
+            larger = F.interpolate(seen.image, scale_factor=float(max(1, _SIDE // side)), mode="bicubic")
+            yield from as_pixels(larger)
             done += len(part)
             if progress is not None:
                 progress(done)

@@ -47,12 +47,14 @@ def panorama(
     total = torch.zeros(len(points), 3, device=field.device)
     weights = torch.zeros(len(points), device=field.device)
     for part, seen in render_views(autoencoder, field, sphere, cells=cells):
-        places, depths = part.project(points)
-        # Falls to nothing at the rim, smoothly.
-        weight = (1 - places.abs().amax(-1)).clamp(min=0).square().where(depths > 0, 0.0)
-        found = F.grid_sample(seen.image.float(), places[:, None], padding_mode="border", align_corners=False)
-        total += (found[:, :, 0].movedim(1, -1) * weight[..., None]).sum(0)
-        weights += weight.sum(0)
+        for number in range(len(part)):  # one by one: a panorama has half a million pixels
+            places, depths = part[[number]].project(points)
+            # Falls to nothing at the rim, smoothly.
+            weight = (1 - places.abs().amax(-1)).clamp(min=0).square().where(depths > 0, 0.0)[0]
+            image = seen.image[[number]].float()
+            found = F.grid_sample(image, places[:, None], padding_mode="border", align_corners=False)
+            total += found[0, :, 0].T * weight[:, None]
+            weights += weight
     return as_pixels((total / weights[:, None]).view(height, 2 * height, 3).movedim(-1, 0))
 
 

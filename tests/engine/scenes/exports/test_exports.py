@@ -104,7 +104,9 @@ def test_ply_of_a_mesh_and_of_points(mesh: Mesh, tmp_path: Path) -> None:
 def test_an_empty_scene_has_no_surface(tmp_path: Path) -> None:
     with pytest.raises(EmptySceneError, match="no surface"):
         surface(showing(), torch.zeros(*GRID, 5))
-    made = write_downloads(tmp_path, showing(), torch.zeros(*GRID, 5), outside()[:1], cells=4, seconds=0.1)
+    made = write_downloads(
+        tmp_path, showing(), torch.zeros(*GRID, 5), outside()[:1], cells=4, seconds=0.1, panorama_height=32
+    )
     assert [each.path.name for each in made] == ["cameras.json", "scene.npz", "panorama.jpg", "flight.mp4"]
 
 
@@ -176,8 +178,11 @@ def test_a_panorama_shows_each_wall_where_it_is(tmp_path: Path) -> None:
 
 def test_all_downloads(tmp_path: Path) -> None:
     rig = Rig.around(GRID)[::10]
-    made = list(write_downloads(tmp_path, showing(), room(), rig, cells=8, voxel_metres=0.2, seconds=0.5))
+    made = list(
+        write_downloads(tmp_path, showing(), room(), rig, cells=8, voxel_metres=0.2, seconds=0.5, panorama_height=64)
+    )
     names = ["cameras.json", "scene.npz", "scene.glb", "scene.ply", "panorama.jpg", "flight.mp4"]
     assert [each.path.name for each in made] == names and all(each.path.stat().st_size for each in made)
     with av.open(str(tmp_path / "flight.mp4")) as film:
+        assert film.streams.video[0].width == 512  # of pictures of 16
         assert sum(1 for _ in film.decode(video=0)) == 12

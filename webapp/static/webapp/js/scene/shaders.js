@@ -40,7 +40,7 @@ vec3 background(vec3 ray) {
 // Interleaved gradient noise (Jimenez 2014): neighbours differ most, so what is left of it looks like grain, not like bands.
 float noise(vec2 pixel) { return fract(52.9829189 * fract(dot(pixel, vec2(0.06711056, 0.00583715)))); }
 
-float opacity(vec3 place) { return texture(volume, place / grid).a; }
+float opacity(vec3 place) { return textureLod(volume, place / grid, 0.0).a; }
 
 vec3 normal(vec3 place, vec3 fallback) {
   vec2 e = vec2(1.0, 0.0);
@@ -74,7 +74,7 @@ void main() {
       }
       known = block;
     }
-    vec4 found = texture(volume, place / grid);
+    vec4 found = textureLod(volume, place / grid, 0.0);
     if (found.a > 0.002) {
       float left = log2(max(1.0 - found.a, 0.0005)) * stride, passed = exp2(left);
       optical -= left * 0.6931472;

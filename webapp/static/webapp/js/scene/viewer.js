@@ -32,7 +32,8 @@ export class Viewer extends HTMLElement {
   connectedCallback() {
     if (!this.surface) this.#build();
     this.controls = new Controls(this.surface, this.pose, () => this.#byHand());
-    this.controls.mode = this.mode;
+    this.controls.mode = this.firstMode ?? "orbit";
+    this.#showMode();
     this.sight = new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "120px" });
     this.sight.observe(this);
     this.sizes = new ResizeObserver(() => this.invalidate());
@@ -52,6 +53,8 @@ export class Viewer extends HTMLElement {
 
   get title3d() { return this.getAttribute("label") || "Scene"; }
   get mode() { return this.controls?.mode ?? this.firstMode ?? "orbit"; }
+
+  #showMode() { press((one) => one === (this.mode === "orbit" ? this.orbitButton : this.flyButton), this.orbitButton, this.flyButton); }
 
   #build() {
     const id = `scene-help-${++elements}`;
@@ -101,7 +104,8 @@ export class Viewer extends HTMLElement {
 
   setMode(mode) {
     this.controls.mode = mode;
-    press((one) => one === (mode === "orbit" ? this.orbitButton : this.flyButton), this.orbitButton, this.flyButton);
+    this.firstMode = mode; // kept over a move in the page
+    this.#showMode();
     this.say(mode === "orbit" ? "Orbit: the scene turns." : "Fly: you move through the scene.");
     this.moved();
   }
@@ -182,6 +186,7 @@ export class Viewer extends HTMLElement {
     admit(this);
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.stage = this.makeStage(this.canvas);
+    this.pace.isWarm = false;
     this.surface.replaceChildren(this.canvas);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       if (!this.stage) return; // we let go of it ourselves
@@ -272,18 +277,18 @@ export class Viewer extends HTMLElement {
     const seconds = Math.min(0.1, (now - this.#lastFrame) / 1000);
     this.#lastFrame = now;
     if ([this.controls.step(seconds), this.#stepGlide(now), this.advance?.(now) ?? false].some(Boolean)) this.moved();
-    const isCoarse = this.pace.isMoving(performance.now());
-    if (isCoarse && !this.#isStale) { this.#ask(); return; } // the hand may go on
+    const isCoarse = this.pace.isMoving(performance.now()) || !this.pace.cost; // the first frame says how slow this machine is
+    if (isCoarse && !this.#isStale && this.pace.cost) { this.#ask(); return; } // the hand may go on
     const pixels = this.#fit();
     if (!pixels) return;
     if (isCoarse) this.#drawTimed({ share: this.pace.share, isCoarse, sample: 0 }, pixels);
     else {
-      if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), samples: this.stage.averages ? this.pace.samples : 1, drawn: 0 };
+      if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), drawn: 0 };
       this.#drawTimed({ share: this.#fine.share, isCoarse, sample: this.#fine.drawn++ }, pixels);
     }
     this.#wasCoarse = isCoarse;
     this.#isStale = false;
-    if (isCoarse || this.#fine.drawn < this.#fine.samples) this.#ask();
+    if (isCoarse || (this.stage.averages && this.#fine.drawn < this.pace.samples)) this.#ask();
     else this.setAttribute("still", "");
   }
 

@@ -39,7 +39,6 @@ export class VolumeStage extends CanvasStage {
     super(canvas, { antialias: false, alpha: false, depth: false, stencil: false });
     const gl = this.renderer.getContext();
     this.averages = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
-    gl.getExtension("OES_texture_float_linear");
     this.picture = new WebGLRenderTarget(4, 4, {
       type: this.averages ? HalfFloatType : UnsignedByteType, format: RGBAFormat, minFilter: LinearFilter, magFilter: LinearFilter, depthBuffer: false,
     });
