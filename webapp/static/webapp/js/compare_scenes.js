@@ -24,7 +24,7 @@ function draw(plot) {
   const look = currentLook();
   const all = lines.flatMap(({ values }) => values).filter((value) => view.scale === "linear" || value > 0);
   const [low, top] = [Math.min(...all), Math.max(...all)];
-  const y = view.scale === "log" ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: "~g", dtick: "D2" } : { range: [Math.min(0, low), top * 1.05], tickformat: ".2~g", dtick: undefined, nticks: 6 };
+  const y = view.scale === "log" ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: "~g", dtick: top / low > 300 ? 1 : "D2" } : { range: [Math.min(0, low), top * 1.05], tickformat: ".2~g", dtick: undefined, nticks: 6 };
   const last = Math.max(...lines.flatMap(({ steps }) => steps));
   const raw = lines.flatMap(({ run, steps, values }) => steps.map((step, i) => [run.name, step, values[i]]));
   return {

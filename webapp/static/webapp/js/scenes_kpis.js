@@ -61,7 +61,7 @@ function drawTraining({ runs, losses }, { status }) {
   const [line] = lossLines(losses, stage);
   const means = line ? running(line.values) : [];
   const now = means.at(-1) ?? (isNow ? run.progress.loss : undefined);
-  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", `${STAGES[stage]}, ${isNow ? `step ${count(run.progress.step)} of ${count(run.steps)}` : `${count(run.steps)} steps`}`);
+  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", STAGES[stage]);
   spark("loss", means);
   const { steps_per_second: rate, memory } = run.progress;
   const left = isNow && rate ? `${duration((run.steps - run.progress.step) / rate)} left of this stage` : memory ? `${(memory / 2 ** 30).toFixed(1)} GiB of the GPU` : "of the last stage";

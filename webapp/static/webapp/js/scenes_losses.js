@@ -53,7 +53,7 @@ function figureOf(plot, lines, stage, planned, scale) {
   const top = Math.max(...all, 0) || 1;
   const low = Math.min(...all, top);
   const y = scale === "log"
-    ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: "~g", dtick: "D2" }
+    ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: "~g", dtick: top / low > 300 ? 1 : "D2" }
     : { range: [Math.min(0, low), top * 1.05], tickformat: ".2~g", dtick: undefined, nticks: 6 };
   const x = { type: "linear", range: [0, last * 1.02], nticks: narrow ? 4 : 6, title: { text: "step" } };
   const { steps } = lines[0];
