@@ -2,18 +2,26 @@
 
 import { BLOCK } from "./shaders.js";
 
-/** Colour times opacity, in place of colour; `bytes` is RGBA in the order (Z, Y, X). */
+/**
+ * Colour times opacity, in place of colour; `bytes` is RGBA in the order (Z, Y, X). Rounded up or down by chance, each in
+ * proportion: rounded to the nearest, haze of a few 255ths would lose its colour, and a ray through it adds many of them.
+ */
 export function premultiplied(bytes) {
   const out = new Uint8Array(bytes.length);
   for (let i = 0; i < bytes.length; i += 4) {
     const alpha = bytes[i + 3];
     if (!alpha) continue;
-    out[i] = (bytes[i] * alpha + 127) / 255;
-    out[i + 1] = (bytes[i + 1] * alpha + 127) / 255;
-    out[i + 2] = (bytes[i + 2] * alpha + 127) / 255;
+    for (let c = 0; c < 3; c++) out[i + c] = (bytes[i + c] * alpha + chance(i + c)) / 255;
     out[i + 3] = alpha;
   }
   return out;
+}
+
+/** 0 to 254, the same for the same place (a mixer of 32 bits, xorshift and multiply). */
+function chance(place) {
+  let mixed = Math.imul(place ^ (place >>> 16), 0x7feb352d);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x846ca68b);
+  return ((mixed ^ (mixed >>> 16)) >>> 0) % 255;
 }
 
 /**
