@@ -9,6 +9,7 @@ Voxel fields are [B, C, Z, Y, X] with the vertical axis Z first among the axes, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class LatentConfig:
     width: int = 128
     kl_weight: float = 1e-4
     commitment: float = 0.25  # van den Oord et al. 2017
+    empty_weight: float = 0.1  # of an error where nothing is, against 1 + this where a voxel stops all light
+    drop: float = 0.15  # how often a scene of a training batch is decoded without g, and without g and f
 
     def __post_init__(self) -> None:
         z, y, x = self.grid
@@ -90,28 +93,47 @@ class LatentAutoencoder(nn.Module):
         if self.training:
             noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
             g = mean + (log_variance / 2).exp() * noise
-        c, c_loss, c_usage = self.quantise_c(self.to_c(folded))
-        f, f_loss, f_usage = self.quantise_f(self.to_f(folded))
+        c, c_loss, c_usage = self.quantise_c(self.to_c(folded), generator)
+        f, f_loss, f_usage = self.quantise_f(self.to_f(folded), generator)
         return Encoded({"g": g, "c": c, "f": f}, kl, c_loss + f_loss, {"c": c_usage, "f": f_usage})
 
-    def snap(self, latents: dict[Group, Tensor]) -> dict[Group, Tensor]:
+    def snap(self, latents: Mapping[Group, Tensor]) -> dict[Group, Tensor]:
         """Latents with c and f moved to their nearest codes: what the diffusion model draws lies beside them."""
-        return {**latents, "c": self.quantise_c(latents["c"])[0], "f": self.quantise_f(latents["f"])[0]}
+        quantisers = {"c": self.quantise_c, "f": self.quantise_f}
+        return {group: quantisers[group](each)[0] if group in quantisers else each for group, each in latents.items()}
 
-    def decode(self, latents: dict[Group, Tensor]) -> Tensor:
-        """V [B, C, Z, Y, X] of latents."""
-        coarse = self.from_c(latents["c"])
-        hidden = self.from_f(latents["f"]) + F.interpolate(coarse, latents["f"].shape[2:], mode="bilinear")
-        scale, shift = self.from_g(latents["g"])[:, :, None, None].chunk(2, dim=1)
+    def decode(self, latents: Mapping[Group, Tensor]) -> Tensor:
+        """V [B, C, Z, Y, X] of latents. Without "g", or "g" and "f", their place is taken by zeros (see `drop`)."""
+        count, shapes = len(latents["c"]), self.config.shapes
+        fine = latents["f"] if "f" in latents else latents["c"].new_zeros(count, *shapes.f)
+        vector = latents["g"] if "g" in latents else latents["c"].new_zeros(count, shapes.g)
+        hidden = self.from_f(fine) + F.interpolate(self.from_c(latents["c"]), fine.shape[2:], mode="bilinear")
+        scale, shift = self.from_g(vector)[:, :, None, None].chunk(2, dim=1)
         hidden = self.to_field(self.norm(hidden) * (1 + scale) + shift)
         field: Tensor = self.out(hidden)
         return field.view(len(field), self.config.channels, *self.config.grid)
 
     def losses(self, field: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """``voxel`` (mean absolute error) and the weighted regularisers; their sum is what is minimised."""
+        """``voxel`` (weighted mean absolute error) and the weighted regularisers; their sum is what is minimised."""
+        return self.reconstruct(field, generator)[1]
+
+    def reconstruct(self, field: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """V of its own latents, and `losses`.
+
+        Some scenes are decoded without g, some without g and f: so each latent holds what those before it cannot, and
+        one model serves the ablations c and c + f (ours). Errors weigh more where there is something: most of
+        a scene is empty, and a mean over all of it would be content with nothing at all.
+        """
         encoded = self.encode(field, generator)
-        return {
-            "voxel": (self.decode(encoded.latents) - field).abs().mean(),
+        latents = dict(encoded.latents)
+        if self.training:
+            chance = torch.rand(len(field), generator=generator, device=field.device)
+            latents["g"] = latents["g"] * (chance >= 2 * self.config.drop)[:, None]
+            latents["f"] = latents["f"] * (chance >= self.config.drop)[:, None, None, None]
+        decoded = self.decode(latents)
+        weights = field[:, :1] + self.config.empty_weight
+        return decoded, {
+            "voxel": ((decoded - field).abs() * weights).mean() / weights.mean(),
             "kl": self.config.kl_weight * encoded.kl,
             "commitment": self.config.commitment * encoded.commitment,
         }
@@ -135,14 +157,14 @@ class Quantiser(nn.Module):
         self.register_buffer("counts", torch.ones(entries))
         self.register_buffer("sums", self.codes.clone())
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(quantised x with the gradient of x, commitment loss, share of the codes in use)."""
         batch, channels, height, width = x.shape
         vectors = x.view(batch, channels // self.size, self.size, height, width).movedim(2, -1)
         flat = vectors.reshape(-1, self.size).float()
         index = self.nearest(flat.detach())
         if self.training:
-            self._learn(flat.detach(), index)
+            self._learn(flat.detach(), index, generator)
         codes = self.codes[index].to(x.dtype)
         commitment = (flat - codes.float()).square().mean()
         quantised = codes.view(vectors.shape).movedim(-1, 2).reshape(x.shape)
@@ -154,13 +176,13 @@ class Quantiser(nn.Module):
         return torch.cat([torch.cdist(part, self.codes).argmin(1) for part in torch.split(flat, 65_536)])
 
     @torch.no_grad()
-    def _learn(self, flat: Tensor, index: Tensor) -> None:
+    def _learn(self, flat: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
         counts = torch.bincount(index, minlength=len(self.codes)).to(flat.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, index, flat)
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         unused = self.counts < 0.01 * self.counts.mean()
-        fresh = flat[torch.randint(len(flat), (len(self.codes),), device=flat.device)]
+        fresh = flat[torch.randint(len(flat), (len(self.codes),), generator=generator, device=flat.device)]
         self.counts.copy_(torch.where(unused, self.counts.mean(), self.counts))
         self.sums.copy_(torch.where(unused[:, None], fresh * self.counts[:, None], self.sums))
         self.codes.copy_(self.sums / self.counts[:, None])

@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from jobs.kinds.detection.models import DataSet
 from jobs.models import Artifact, Experiment, Status
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_drawn, make_scenes, make_set
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
@@ -70,6 +71,8 @@ PAGES = {
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
+    "activity": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "activity-file": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
     "team-rename": post(MANAGE, "team", name="Reed lab"),
     "member-role": post(MANAGE, "team", "member", role="viewer"),
     "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
@@ -80,6 +83,9 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
+    "queue": Page(READ, ("team",)),
+    "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -98,8 +104,20 @@ PAGES = {
     "experiment-live": Page(READ, ("code",)),
     "experiment-data": Page(READ, ("code", "part")),
     "experiment-download": Page(READ, ("code", "name")),
+    "experiment-offline": Page(READ, ("code",)),
+    "experiment-offline-size": Page(READ, ("code",)),
+    "shared-offline": Page(PUBLIC, ("token",)),
+    "shared-offline-size": Page(PUBLIC, ("token",)),
     "experiment-artifact": Page(READ, ("code", "artifact")),
     "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
+    "experiment-item": Page(READ, ("code", "item_part", "item"), code="scenes"),
+    "experiment-make": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "code", code="scenes", operation="new"),
+    "scene-sets": Page(READ, ("team",)),
+    "scene-set-add": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a file
+    "scene-set": Page(READ, ("code",), code="scene_set"),
+    "scene-set-cameras": Page(READ, ("code", "view_scene"), code="scene_set"),
+    "scene-set-picture": Page(READ, ("code", "view"), code="scene_set"),
+    "scene-set-delete": post(WRITE, "code", code="scene_set", confirm="delete"),
     "experiment-try": post(WRITE, "code", code="detection"),  # without a file
     "experiment-cancel": post(WRITE, "code"),
     "experiment-retry": post(WRITE, "code"),
@@ -111,14 +129,22 @@ PAGES = {
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),
-    "share-create": post((SIGN_IN, 404, 403, 200, 200, SIGN_IN), "code", expires="30"),
+    "share-words": post((SIGN_IN, 404, 403, 400, 400, SIGN_IN), "team"),  # without a scope
+    "share-create": post(WRITE, "team"),  # without a scope
+    "share-revoke-many": post(WRITE, "team"),
+    "share-pause": post(MANAGE, "code", code="link"),
+    "share-resume": post(MANAGE, "code", code="link"),
     "share-revoke": post(MANAGE, "code", code="link"),
+    # What each kind of link opens, and what it does not: tests.webapp.sharing.test_scope.
     "shared": Page(PUBLIC, ("token",)),
+    "embedded": Page(PUBLIC, ("token",)),
+    "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
     "shared-data": Page(PUBLIC, ("token", "part")),
     "shared-download": Page(PUBLIC, ("token", "name")),
     "shared-artifact": Page(PUBLIC, ("token", "artifact")),
+    "shared-item": Page(PUBLIC, ("scenes_token", "item_part", "item")),
     "shared-picture": Page(PUBLIC, ("detection_token", "picture_part", "picture")),
 }
 HAVE_FORMS = {"sign-up", "sign-in", "password_reset", "password_reset_confirm"}
@@ -156,8 +182,13 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
-        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind"}
+        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "scenes_token": "token"}
+        renamed |= {"item_part": "part", "item": "key", "view_scene": "key", "view": "key"}
+        renamed |= {"comparison_token": "token"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
+
+
+pytestmark = pytest.mark.usefixtures("broker")  # "ready" asks for it
 
 
 @pytest.fixture
@@ -180,11 +211,28 @@ def world(
     )
     invitation = invite(team, role="member", by=alice)
     link = ShareLink.objects.create(
-        experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
+        experiment=experiment,
+        token_prefix="secret",
+        token_hash=hash_token("secret-token"),
+        created_by=alice,
+        embed_hosts=["lab.example.org"],
+    )
+    ShareLink.objects.create(
+        team=team,
+        target="comparison",
+        scope={"query": f"e={experiment.code}"},
+        token_prefix="compar",
+        token_hash=hash_token("comparison-token"),
+        created_by=alice,
     )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
     ShareLink.objects.create(
         experiment=detection, token_prefix="pictur", token_hash=hash_token("picture-token"), created_by=alice
+    )
+    scenes = make_scenes(team, spec={"scenes": 1}, drawn=0, trained=0)
+    make_drawn(scenes.generated_scenes.get(), previews=0)
+    ShareLink.objects.create(
+        experiment=scenes, token_prefix="scenes", token_hash=hash_token("scenes-token"), created_by=alice
     )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
     price = Price.objects.create(
@@ -200,6 +248,7 @@ def world(
             "invitation": invitation,
             "kind": "sampling",
             "price_kind": "tokens",
+            "worker": "gpu@nowhere",
             "price": price.code,
             "tab": "config",
             "part": "forecast",
@@ -207,7 +256,14 @@ def world(
             "artifact": artifact.code,
             "token": "secret-token",
             "detection_token": "picture-token",
+            "comparison_token": "comparison-token",
+            "number": 0,
             "picture_part": "prediction",
+            "scenes_token": "scenes-token",
+            "item_part": "scene",
+            "item": "1",
+            "view_scene": "0",
+            "view": "0-1",
             "picture": detection.pictures.earliest("pk").code,
             "uidb64": "MQ",
             "reset": "set-password",
@@ -215,6 +271,8 @@ def world(
         codes={
             "experiment": experiment.code,
             "detection": detection.code,
+            "scenes": scenes.code,
+            "scene_set": make_set(team, pictures=2).code,
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,
