@@ -279,9 +279,10 @@ export class Viewer extends HTMLElement {
     if ([this.controls.step(seconds), this.#stepGlide(now), this.advance?.(now) ?? false].some(Boolean)) this.moved();
     const isCoarse = this.pace.isMoving(performance.now()) || !this.pace.cost; // the first frame says how slow this machine is
     if (isCoarse && !this.#isStale && this.pace.cost) { this.#ask(); return; } // the hand may go on
-    const pixels = this.#fit();
+    const shrink = isCoarse ? this.pace.shrink : 1;
+    const pixels = this.#fit(shrink);
     if (!pixels) return;
-    if (isCoarse) this.#drawTimed({ share: this.pace.share, isCoarse, sample: 0 }, pixels);
+    if (isCoarse) this.#drawTimed({ share: Math.min(1, this.pace.share / shrink), isCoarse, sample: 0 }, pixels);
     else {
       if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), drawn: 0 };
       this.#drawTimed({ share: this.#fine.share, isCoarse, sample: this.#fine.drawn++ }, pixels);
@@ -308,19 +309,19 @@ export class Viewer extends HTMLElement {
     return true;
   }
 
-  /** Make the canvas as large as its place; its pixels. */
-  #fit() {
+  /** Make the canvas as large as its place, or smaller; its pixels. */
+  #fit(shrink) {
     const { clientWidth: width, clientHeight: height } = this.surface;
     const ratio = Math.min(devicePixelRatio || 1, 2, Math.sqrt(MOST_PIXELS / Math.max(1, width * height)));
     if (!width || !height) return 0;
-    this.stage.resize(Math.round(width * ratio), Math.round(height * ratio));
+    this.stage.resize(Math.round(width * ratio * shrink), Math.round(height * ratio * shrink));
     return this.stage.width * this.stage.height;
   }
 
   get aspect() { return this.surface.clientWidth / this.surface.clientHeight || 16 / 9; }
 
   savePicture() {
-    if (!this.stage) return;
+    if (!this.stage || !this.#fit(1)) return;
     this.draw({ share: 1, isCoarse: false, sample: 0 });
     this.canvas.toBlob((blob) => saveFile(blob, `${this.title3d.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.png`), "image/png");
     this.say("Picture saved.");
