@@ -14,8 +14,9 @@ from webapp.accounts.models import Team, User
 STATUS = '.status[data-bind="status"]'
 SMALL = {
     "rooms": 3, "channels": 4, "bins": 8, "samples": 16, "width": 8, "latent_width": 8, "g": 4, "codebook": 16,
-    "denoiser_width": 8, "cameras": 2, "autoencoder_steps": 6, "latent_steps": 4, "diffusion_steps": 4, "views_given": 2,
-    "views_asked": 1, "diffusion_batch": 2, "scenes": 1, "steps_g": 4, "steps_c": 4, "steps_f": 4, "image_size": 32,
+    "denoiser_width": 8, "cameras": 2, "autoencoder_steps": 6, "latent_steps": 4, "diffusion_steps": 4,
+    "views_given": 2, "views_asked": 1, "diffusion_batch": 2,
+    "scenes": 1, "steps_g": 4, "steps_c": 4, "steps_f": 4, "image_size": 32,
     "name": "Small",
 }  # fmt: skip
 
