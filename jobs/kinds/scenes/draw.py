@@ -251,6 +251,7 @@ class _Drawing:
             cells=self._job["cells"],
             voxel_metres=self._job["voxel_metres"],
             seconds=_FLIGHT_SECONDS,
+            panorama_height=min(512, 4 * self._job["cells"] * self._ready.autoencoder.config.stride),
         ):
             made.append({"label": each.label, "name": self._keep(each.path)})
         self._context.row(
