@@ -240,6 +240,7 @@ def test_drag_wheel_and_the_colour_of_the_sky(show: Show) -> None:
     assert box is not None
     page.mouse.move(box["x"] + 176, box["y"] + 110)
     page.mouse.wheel(0, 300)
+    expect(page.get_by_text("Click the scene, then the wheel zooms")).to_be_visible()
     assert ask(page, "viewer.pose.distance") == before[1], "the page scrolls until the scene has the focus"
     page.mouse.down()
     page.mouse.move(box["x"] + 236, box["y"] + 110, steps=3)

@@ -11,6 +11,7 @@ import { between, Pose } from "./pose.js";
 
 const MOST_PIXELS = 2.4e6;
 const GLIDE = 480; // ms
+const TIP = 1600; // ms
 let elements = 0;
 
 export class Viewer extends HTMLElement {
@@ -31,7 +32,7 @@ export class Viewer extends HTMLElement {
   /** Subclasses give: load(signal), which fetches; makeStage(canvas); stock(), which puts what was fetched on it; home(), a pose; draw(how). */
   connectedCallback() {
     if (!this.surface) this.#build();
-    this.controls = new Controls(this.surface, this.pose, () => this.#byHand());
+    this.controls = new Controls(this.surface, this.pose, { onMove: () => this.#byHand(), onIdleWheel: () => this.#tip() });
     this.controls.mode = this.firstMode ?? "orbit";
     this.#showMode();
     this.sight = new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "120px" });
@@ -63,6 +64,7 @@ export class Viewer extends HTMLElement {
     if (poster && !this.poster.getAttribute("src")) this.#showPoster(poster);
     this.surface = element("div.scene-surface", { tabindex: 0, role: "application", "aria-label": `${this.title3d}, in 3D`, "aria-roledescription": "3D scene", "aria-describedby": id });
     this.wait = element("div.scene-wait", { hidden: true });
+    this.tip = element("p.scene-tip", { "aria-hidden": "true", hidden: true }, "Click the scene, then the wheel zooms");
     this.said = element("p.sr-only", { role: "status" });
     this.orbitButton = button("Orbit", "rotate", () => this.setMode("orbit"), { text: true, pressed: true });
     this.flyButton = button("Fly", "fly", () => this.setMode("fly"), { text: true, pressed: false });
@@ -76,7 +78,7 @@ export class Viewer extends HTMLElement {
     this.hint = element("p.sr-only", { id }, "Arrow keys turn, W A S D move, Q and E go down and up, plus and minus zoom, Shift is faster, question mark shows all keys.");
     this.poster.addEventListener("error", () => { this.poster.hidden = true; });
     this.hud = element("div.scene-hud", {}, this.top, this.tools, this.facts, this.corner, this.help);
-    this.append(this.poster, this.surface, this.hud, this.wait, this.said, this.hint);
+    this.append(this.poster, this.surface, this.hud, this.tip, this.wait, this.said, this.hint);
     this.surface.addEventListener("keydown", (event) => this.#shortcut(event));
     document.addEventListener("fullscreenchange", () => this.invalidate());
     this.outfit?.();
@@ -239,7 +241,15 @@ export class Viewer extends HTMLElement {
 
   // ---- frames ----
 
+  #tip() {
+    if (!this.stage) return;
+    this.tip.hidden = false;
+    clearTimeout(this.tipTimer);
+    this.tipTimer = setTimeout(() => { this.tip.hidden = true; }, TIP);
+  }
+
   #byHand() {
+    this.tip.hidden = true;
     this.#glide = null;
     this.onHand?.();
     this.moved();
