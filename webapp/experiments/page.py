@@ -48,7 +48,11 @@ class Page:
     @property
     def tabs(self) -> list[Tab]:
         """Log lines may name hosts and paths, so a share link has no log; sample texts only when the link says so."""
-        own = [tab for tab in self.kind.tabs if self.shows_samples or not tab.has_samples]
+        own = [
+            tab
+            for tab in self.kind.tabs
+            if (self.shows_samples or not tab.has_samples) and (self.access.can_write or not tab.for_writers)
+        ]
         return [OVERVIEW, *own, *([] if self.is_shared else [LOG]), CONFIG, FILES]
 
     def url(self, name: str = "", /, **extra: Any) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -14,6 +16,7 @@ from engine.scenes.autoencoder import SceneAutoencoder, SceneConfig
 from engine.scenes.data import (
     MemoryEstimate,
     SceneDataError,
+    estimate_autoencoder,
     estimate_diffusion,
     estimate_latents,
     estimate_memory,
@@ -80,7 +83,7 @@ def test_the_networks_of_the_auto_encoder() -> None:
     stage = AutoencoderStage(model, scenes, batch=2, given=3, asked=1)  # asks one of the given too
     views = scenes.views(torch.tensor([0, 1]), torch.tensor([[0, 1, 2], [0, 1, 2]]))
     encoded = kept(lambda: dict(enumerate(model.frustums(views.images, views.rays))), model)  # type: ignore[arg-type]
-    found = estimate_memory(
+    found = estimate_autoencoder(
         grid=SCENE.grid, channels=4, bins=12, scenes=2, views=3, asked=2, size=16, stride=2, width=16
     )
     assert 0.5 * found.pictures < encoded < found.pictures
@@ -92,12 +95,15 @@ def test_more_of_anything_takes_more() -> None:
     sizes = {"channels": 8, "bins": 16, "scenes": 1, "views": 4, "size": 64, "stride": 4, "width": 16}
 
     def total(**change: int) -> int:
-        return estimate_memory(grid=(8, 32, 32), **{**sizes, **change}).total
+        return estimate_autoencoder(grid=(8, 32, 32), **{**sizes, **change}).total
 
     first = total()
     assert all(total(**{name: 2 * value}) > first for name, value in sizes.items() if name != "stride")
     assert total(stride=8) < first
-    assert estimate_memory(grid=(16, 64, 64), **sizes).fields > 7.9 * estimate_memory(grid=(8, 32, 32), **sizes).fields
+    assert (
+        estimate_autoencoder(grid=(16, 64, 64), **sizes).fields
+        > 7.9 * estimate_autoencoder(grid=(8, 32, 32), **sizes).fields
+    )
 
 
 def test_packed_scenes_are_counted_as_they_are() -> None:
@@ -112,3 +118,29 @@ def test_a_refusal_names_the_largest_part() -> None:
     with pytest.raises(SceneDataError, match=r"about 8\.0 GiB and 1\.0 GiB .* the networks on latents .* narrower"):
         MemoryEstimate(latents=5 << 30, data=3 << 30).refuse(1 << 30)
     MemoryEstimate(latents=5 << 30).refuse(5 << 30)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([(8, 32, 32), (16, 64, 64), (32, 128, 128)]),
+    st.sampled_from([8, 16, 32]),
+    st.sampled_from([24, 64]),
+    st.sampled_from([(32, 2), (64, 2), (64, 4), (128, 4), (128, 8)]),
+    st.sampled_from([16, 32, 64]),
+    st.integers(4, 16),
+)
+def test_the_guess_without_torch_is_near(
+    grid: tuple[int, int, int], channels: int, bins: int, picture: tuple[int, int], width: int, views: int
+) -> None:
+    size, stride = picture
+    sizes = {
+        "channels": channels,
+        "bins": bins,
+        "scenes": 2,
+        "views": views,
+        "size": size,
+        "stride": stride,
+        "width": width,
+    }
+    counted, guessed = estimate_autoencoder(grid=grid, **sizes), estimate_memory(grid=grid, **sizes)
+    assert 0.7 < guessed.total / (counted.total - counted.weights) < 1.4
