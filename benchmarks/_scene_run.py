@@ -143,8 +143,8 @@ class Run:
 
     def scenes(self, part: str) -> SceneTensors:
         """The scenes of "train" or "test" on the device."""
-        files = sorted((self.work / "scenes" / part).glob("*.pt"))
-        loaded = [torch.load(file, weights_only=True) for file in files]
+        files = [each for each in (self.work / "scenes" / "done").read_text().split() if each.startswith(part)]
+        loaded = [torch.load(self.work / "scenes" / file, weights_only=True) for file in files]
         fields = [field.name for field in dataclasses.fields(SceneTensors) if field.name != "held_out"]
         held_out = range(loaded[0]["shown"], loaded[0]["images"].shape[1])
         return SceneTensors(

@@ -15,7 +15,7 @@ import math
 import shutil
 import time
 import traceback
-from multiprocessing import TimeoutError, get_context
+from multiprocessing import TimeoutError, active_children, get_context
 from pathlib import Path
 
 import torch
@@ -103,12 +103,15 @@ def collect(run: Run) -> bool:
                 scenes, error = found.next(timeout=max(0.1, run.left - 3))
             except TimeoutError:
                 failed.append(f"{len(maps) - number} maps were not done in time")
-                pool.terminate()
                 break
             count += scenes
             failed += [error] if error else []
-    run.note("data", scenes=count, seconds=time.perf_counter() - begin, workers=run.workers, failed=failed)
-    done.touch()
+        run.note("data", scenes=count, seconds=time.perf_counter() - begin, workers=run.workers, failed=failed)
+        done.parent.mkdir(exist_ok=True)
+        files = sorted(str(each.relative_to(done.parent)) for each in done.parent.glob("*/*.pt"))
+        done.write_text("\n".join(files))  # what a worker writes that ends later does not count
+        for worker in active_children():
+            worker.kill()
     return True
 
 
