@@ -37,6 +37,7 @@ class SceneTensors:
     directions: Tensor  # [S, V, H, W, 3], voxels, for depth 1
     trajectories: Tensor  # [S, T], see engine.scenes.trajectory
     maps: Tensor | None = None  # [S, M, Y, X]
+    ignored: Tensor | None = None  # [S, V, H, W] bool, where a picture says nothing
     held_out: tuple[int, ...] = ()  # views that are never encoded
 
     def __len__(self) -> int:
@@ -67,7 +68,12 @@ class SceneTensors:
         directions = self.directions[at]
         origins = self.origins[at][:, :, None, None].expand_as(directions)
         return Views(
-            self.images[at].float() / 255, self.depths[at], self.valid[at], self.sky[at], Rays(origins, directions)
+            self.images[at].float() / 255,
+            self.depths[at],
+            self.valid[at],
+            self.sky[at],
+            Rays(origins, directions),
+            None if self.ignored is None else self.ignored[at],
         )
 
     def draw(self, batch: int, views: int, generator: torch.Generator, *, encode: bool) -> tuple[Tensor, Tensor]:
@@ -164,9 +170,10 @@ class LatentStage:
         _, asked = self._scenes.draw(self._batch, self._asked, generator, encode=True)
         truth = self._scenes.views(scenes, asked)
         seen = self._autoencoder.render(unbounded(turned(decoded.float(), -turns)), truth.rays)
-        losses["image"] = self._image_weight * (seen.image - truth.images).abs().mean()
+        pictures = truth.pictures_for(seen.image)
+        losses["image"] = self._image_weight * (seen.image - pictures).abs().mean()
         if self._perceptual is not None:
-            both = (part.flatten(0, 1) for part in (seen.image, truth.images))
+            both = (part.flatten(0, 1) for part in (seen.image, pictures))
             weight = self._image_weight * self._autoencoder.config.perceptual_weight
             losses["perceptual"] = weight * self._perceptual(*both).mean()
         return losses
