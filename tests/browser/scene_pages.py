@@ -53,6 +53,8 @@ def room(*, turned: bool = False) -> Bytes:
 
 def manifest(_: HttpRequest, name: str) -> HttpResponse:
     depth, height, width = GRID
+    if name == "unborn":
+        return HttpResponse(status=404)
     return JsonResponse(
         {
             "version": 1,
@@ -100,7 +102,7 @@ def poster(_: HttpRequest) -> HttpResponse:
 PAGE = """{% load static %}<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A scene</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="{% static 'webapp/css/tokens.css' %}">
 <link rel="stylesheet" href="{% static 'webapp/css/canopy.css' %}">{% include "parts/scene_head.html" %}
-<style nonce="{{ request.csp_nonce }}">main { width: 22rem; margin: 0 auto; }</style></head>
+<style nonce="{{ request.csp_nonce }}">main { width: {{ width }}rem; margin: 0 auto; }</style></head>
 <body><main><h1>A scene</h1>
 {% for manifest_url in manifests %}{% include "parts/scene_viewer.html" %}{% endfor %}
 {% if cameras %}{% include "parts/scene_cameras.html" with manifest_url="/cameras.json" %}{% endif %}
@@ -120,6 +122,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "box_editing": "box" in asked,
         "on_demand": "on-demand" in asked,
         "cameras": "cameras" in asked,
+        "width": 34 if "box" in asked else 22,  # software GL: no larger than it must be
     }
     return HttpResponse(engines["django"].from_string(PAGE).render(values))
 

@@ -10,19 +10,19 @@ import pytest
 
 from jobs import services
 from jobs.kinds import get_kind
-from jobs.kinds.scenes.models import GeneratedScene, HeldOutView, LossPoint, SceneRun, SceneScore
+from jobs.kinds.scenes.models import GeneratedScene, HeldOutView, LossPoint, SceneRun
 from jobs.models import Experiment, Status
 from tests.jobs.kinds.scenes.conftest import TINY
 from tests.stack import Stack, wait_for
 from webapp.accounts.models import Team, User
 
 pytestmark = [pytest.mark.faults, pytest.mark.django_db(transaction=True)]
-STEPS = {"autoencoder": 60, "latents": 60, "diffusion": 40}
+STEPS = {"autoencoder": 40, "latents": 5, "diffusion": 40}
 SPEC = TINY | {
     "autoencoder_steps": STEPS["autoencoder"],
     "latent_steps": STEPS["latents"],
     "diffusion_steps": STEPS["diffusion"],
-    "scenes": 3,
+    "evaluate": False,
 }
 
 
@@ -56,11 +56,6 @@ def result(experiment: Experiment) -> dict[str, Any]:
             .order_by("index")
             .values_list("scene", "view", "step", "psnr", "depth_error")
         ),
-        "scores": list(
-            SceneScore.objects.filter(experiment=experiment)
-            .order_by("subject", "metric")
-            .values_list("subject", "metric", "value")
-        ),
         "scenes": [(scene.number, scene.state, scene.previews, scene.values["cameras"]) for scene in scenes],
         "weights": [content(experiment, name) for name in named],
         "files": sorted(experiment.artifacts.values_list("name", flat=True)),
@@ -81,10 +76,9 @@ def step_of(experiment: Experiment, stage: str) -> int:
     return points.order_by("-step").values_list("step", flat=True).first() or 0
 
 
-def test_killed_in_every_stage(stack: Stack, person: User) -> None:
+def test_killed_while_training_and_while_drawing(stack: Stack, person: User) -> None:
     kills: list[tuple[str, Callable[[Stack], None]]] = [
-        ("autoencoder", kill_runner),
-        ("latents", kill_worker),
+        ("autoencoder", kill_worker),
         ("diffusion", kill_runner),
     ]
     stack.start("gpu", "cpu", "reconciler")
@@ -104,7 +98,7 @@ def test_killed_in_every_stage(stack: Stack, person: User) -> None:
     assert len(first["points"]) == sum(STEPS.values())
     for part in second:
         assert first[part] == second[part], part
-    assert all(disturbed.shards.get(stage=stage).attempt >= 2 for stage in STEPS)
+    assert all(disturbed.shards.get(stage=stage).attempt >= 2 for stage, _ in kills)
 
 
 def _again(person: User) -> Experiment:

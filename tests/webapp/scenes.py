@@ -38,11 +38,11 @@ PARTS = {
     "diffusion": {"g": 0.6, "c": 0.5, "f": 0.7},
 }
 SCORES = [
-    ("psnr", "PSNR", "dB", "high", {"autoencoder": 21.4}),
-    ("depth", "Depth error", "", "low", {"autoencoder": 0.083}),
-    ("kid", "KID, shipped features", "", "low", {"samples": 0.0912, "autoencoder": 0.0214, "real": 0.0007}),
-    ("frechet", "Frechet distance, shipped features", "", "low", {"samples": 38.2, "autoencoder": 12.1, "real": 0.9}),
-    ("agreement", "View agreement", "dB", "high", {"samples": 24.1, "real": 27.9}),
+    ("psnr", "PSNR", "dB", "high", {"nearest": 14.2, "autoencoder": 21.4, "latents": 20.1}),
+    ("depth", "Depth error, relative", "", "low", {"autoencoder": 0.083, "latents": 0.09}),
+    ("kid", "KID, EffLite0", "", "low", {"samples": 0.0912, "autoencoder": 0.0214, "real": 0.0007}),
+    ("fd", "Frechet distance, EffLite0", "", "low", {"samples": 38.2, "autoencoder": 12.1, "real": 0.9}),
+    ("agreement", "Depth agrees along the flight", "", "high", {"samples": 0.931, "autoencoder": 0.964}),
 ]
 
 

@@ -215,11 +215,7 @@ def test_compare_puts_experiments_side_by_side(team: Team, bob: User, as_user: S
         answer = client.get(path)
     assert len(found) <= 22
     text = checked(answer)
-    assert (
-        "KID, shipped features" in text
-        and "<canopy-scene" in text
-        and f"/experiments/{two.code}/data/scene/1.json" in text
-    )
+    assert "KID, EffLite0" in text and "<canopy-scene" in text and f"/experiments/{two.code}/data/scene/1.json" in text
     assert [row.note for row in answer.context["table"]][:1] == ["scenes"]
     series = client.get(path, headers={"X-Part": "series"}).json()
     assert [run["name"] for run in series["runs"]] == ["One", "Two"] and series["runs"][0]["losses"]["latents"][

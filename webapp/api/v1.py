@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import detection, errors, events, experiments, prices, results, scenes, teams
+from webapp.api import detection, errors, events, experiments, prices, queue, results, scenes, shares, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -101,6 +101,14 @@ api = CanopyAPI(
 )
 errors.install(api)
 for router in (
-    teams.router, prices.router, experiments.router, results.router, detection.router, scenes.router, events.router,
-):  # fmt: skip
+    teams.router,
+    queue.router,
+    prices.router,
+    experiments.router,
+    results.router,
+    detection.router,
+    scenes.router,
+    shares.router,
+    events.router,
+):
     api.add_router("", router)

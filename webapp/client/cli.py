@@ -528,4 +528,4 @@ def tell_set(made: DataSet | SceneSet) -> None:
 
 
 # The commands of other kinds add themselves to the same app; they use what is defined above.
-from webapp.client import cli_detection, cli_scenes  # noqa: E402, F401
+from webapp.client import cli_detection, cli_scenes, cli_share  # noqa: E402, F401

@@ -9,13 +9,18 @@ See docs/scenes.md.
 """
 
 from engine.scenes.data.doom import collect_dataset
-from engine.scenes.data.estimate import estimate_autoencoder, estimate_diffusion, estimate_latents, packed_bytes
+from engine.scenes.data.estimate import (
+    MemoryEstimate,
+    estimate_diffusion,
+    estimate_latents,
+    estimate_memory,
+    packed_bytes,
+)
 from engine.scenes.data.gsn import read_plan
 from engine.scenes.data.load import Loaded, load_scenes, split
 from engine.scenes.data.packed import PackedScenes, PackSettings, pack_scenes
 from engine.scenes.data.types import Picture, Plan, Report, Scene, SceneDataError
 from engine.scenes.data.views import Posed, layout_of, read_views
-from engine.scenes.memory import MemoryEstimate, estimate_memory
 
 __all__ = [
     "Loaded",
@@ -29,7 +34,6 @@ __all__ = [
     "Scene",
     "SceneDataError",
     "collect_dataset",
-    "estimate_autoencoder",
     "estimate_diffusion",
     "estimate_latents",
     "estimate_memory",

@@ -2,13 +2,14 @@
 
 Networks are run on PyTorch's meta device, which computes shapes and no numbers: what a step keeps for its backward pass
 is counted, not guessed, and follows when a network changes. The kernels of kernels.render have no meta device; what
-they keep is written down here. `engine.scenes.memory` guesses without torch.
+they keep is written down here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,17 +17,55 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from engine.scenes.autoencoder import SceneAutoencoder, SceneConfig
+from engine.scenes.data.types import SceneDataError
 from engine.scenes.diffusion.hierarchy import DiffusionConfig, LatentShapes, SceneDiffusion
 from engine.scenes.latents import LatentAutoencoder, LatentConfig
-from engine.scenes.memory import FIELDS, MemoryEstimate
 from engine.scenes.networks import GEOMETRY
 
 _FP32 = 4
+# Copies of a field that live at the same time in one training step of the auto-encoder: sums of the lift, the field,
+# its gradient, and the gradient's sums in fp32.
+_FIELDS = 4
 _COPIES = 5  # of the weights: themselves, gradients, Adam's two means, the moving average
 _MASK = 1  # byte of a bool
+_ADVICE = {
+    "fields": ("the voxel grids", "a smaller grid (half each way is an eighth) or fewer scenes at once"),
+    "frusta": ("the frusta", "fewer depth bins, fewer views or a larger stride"),
+    "pictures": ("the pictures", "smaller pictures, fewer views or fewer scenes at once"),
+    "latents": ("the networks on latents", "narrower networks, a smaller grid or fewer scenes at once"),
+    "weights": ("the weights", "narrower networks"),
+    "data": ("the packed scenes", "fewer scenes, fewer views or smaller pictures"),
+}
 
 
-def estimate_autoencoder(
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes of one training step of a stage, in fp32; with bf16 the networks' parts are about half."""
+
+    fields: int = 0
+    frusta: int = 0  # densities and features of all pixels
+    pictures: int = 0  # with the maps of the networks that read and draw them
+    latents: int = 0  # with the maps of the networks between fields and latents, or of the denoisers
+    weights: int = 0  # with their gradients, the optimiser's state and the moving average
+    data: int = 0  # what the stage draws its batches from, see `packed_bytes`
+
+    @property
+    def total(self) -> int:
+        return self.fields + self.frusta + self.pictures + self.latents + self.weights + self.data
+
+    def refuse(self, available: int) -> None:
+        """Raise SceneDataError, with what to change, where the step does not fit."""
+        if self.total <= available:
+            return
+        largest = max(_ADVICE, key=lambda part: getattr(self, part))
+        name, advice = _ADVICE[largest]
+        raise SceneDataError(
+            f"A step needs about {_gib(self.total)} and {_gib(available)} are there; most go to {name} "
+            f"({_gib(getattr(self, largest))}). Use {advice}."
+        )
+
+
+def estimate_memory(
     *,
     grid: tuple[int, int, int],
     channels: int,
@@ -58,7 +97,7 @@ def estimate_autoencoder(
         refined = _kept(lambda: model.refiner(lifted), model)
         drawn = _kept(lambda: model.decoder(torch.empty(1, channels, cells, cells, requires_grad=True)), model)
     return MemoryEstimate(
-        fields=scenes * (refined + FIELDS * math.prod(grid) * (1 + channels) * _FP32),
+        fields=scenes * (refined + _FIELDS * math.prod(grid) * (1 + channels) * _FP32),
         frusta=2 * seen * cells**2 * (bins + channels) * _FP32,
         pictures=seen * encoded + shown * drawn,
         weights=_weights(model),
@@ -88,7 +127,7 @@ def estimate_latents(
     vectors = scenes * max(math.prod(shapes.c) // config.c_channels, math.prod(shapes.f) // config.f_channels)
     codes = min(vectors, 65_536) * config.codebook * _FP32
     return MemoryEstimate(
-        fields=FIELDS * scenes * field,
+        fields=_FIELDS * scenes * field,
         frusta=scenes * given * cells**2 * (scene.bins + scene.channels) * _FP32,  # not kept
         pictures=scenes * asked * drawn,
         latents=scenes * kept + codes,
@@ -140,3 +179,7 @@ def _parameters(model: nn.Module) -> int:
 
 def _weights(model: nn.Module) -> int:
     return _COPIES * _parameters(model) * _FP32
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engine.detection.data.types import DatasetError
-from engine.scenes.data import Scene, SceneDataError, estimate_memory, layout_of, read_views
+from engine.scenes.autoencoder import SceneConfig
+from engine.scenes.data import (
+    MemoryEstimate,
+    Scene,
+    SceneDataError,
+    estimate_diffusion,
+    estimate_latents,
+    estimate_memory,
+    layout_of,
+    packed_bytes,
+    read_views,
+)
+from engine.scenes.diffusion.hierarchy import DiffusionConfig
+from engine.scenes.latents import LatentConfig
+from engine.scenes.trajectory import NUMBERS
 from jobs.kinds.runner_parts import Hopeless, jpeg_text
 from jobs.kinds.scenes.data import Data, load_source, open_data
+from jobs.kinds.scenes.models_here import as_config
 from jobs.kinds.scenes.places import scenes_folder
 
 if TYPE_CHECKING:
@@ -20,6 +36,7 @@ _SHOWN_VIEWS = 40  # pictures of a scene, on a set's page
 _PICTURE = 160  # pixels
 _GRID = (16, 64, 64)  # voxels in which a set's page places cameras
 _FEWEST_ENCODED = 2
+_LATENT_VIEWS = 2  # rendered from each scene by engine.scenes.stages.LatentStage
 
 
 def collect(job: dict[str, Any], context: Context) -> None:
@@ -73,30 +90,51 @@ def _check(job: dict[str, Any], data: Data) -> None:
         )
 
 
-def _estimate(job: dict[str, Any], data: Data) -> Any:
-    model, batch, settings = job["model"], job["batch"], data.train.settings
+def _estimates(job: dict[str, Any], data: Data) -> dict[str, MemoryEstimate]:
+    """Of a step of each stage, by its name in words."""
+    batch, settings = job["batches"], data.train.settings
+    scene = SceneConfig(**as_config(job["models"]["autoencoder"]))
+    latent = LatentConfig(**as_config(job["models"]["latents"]))
+    first, second, third = (batch[stage] for stage in ("autoencoder", "latents", "diffusion"))
     views, held_out = data.views
-    return estimate_memory(
-        grid=settings.grid,
-        channels=model["channels"],
-        bins=model["bins"],
-        scenes=batch["scenes"],
-        views=min(batch["given"] + batch["asked"], views - held_out),
-        size=settings.size,
-        stride=settings.stride,
-        width=model["width"],
-    )
+    held = packed_bytes(scenes=len(data.train), views=views, size=settings.size, stride=settings.stride)
+    seen = min(first["given"] + first["asked"], views - held_out)
+    return {
+        "scene auto-encoder": estimate_memory(
+            grid=settings.grid,
+            channels=scene.channels,
+            bins=scene.bins,
+            scenes=first["batch"],
+            views=seen,
+            asked=min(first["asked"], seen),
+            size=settings.size,
+            stride=settings.stride,
+            width=scene.width,
+            data=held,
+        ),
+        "latent auto-encoder": estimate_latents(
+            latent,
+            scene,
+            scenes=second["batch"],
+            given=min(second["given"], views - held_out),
+            asked=_LATENT_VIEWS,
+            size=settings.size,
+            data=held,
+        ),
+        "diffusion model": estimate_diffusion(
+            DiffusionConfig(**as_config(job["models"]["diffusion"])),
+            replace(latent.shapes, poses=third["cameras"] * NUMBERS),
+            scenes=len(data.train),
+            batch=third["batch"],
+        ),
+    }
 
 
 def _memory(job: dict[str, Any], data: Data) -> dict[str, Any]:
-    found = _estimate(job, data)
-    return {
-        "total": found.total,
-        "fields": found.fields,
-        "frusta": found.frusta,
-        "pictures": found.pictures,
-        "available": _available(job),
-    }
+    """Of the stage that needs most."""
+    found = _estimates(job, data)
+    stage = max(found, key=lambda name: found[name].total)
+    return {"stage": stage, "total": found[stage].total, **asdict(found[stage]), "available": _available(job)}
 
 
 def _available(job: dict[str, Any]) -> int:
@@ -109,10 +147,11 @@ def _available(job: dict[str, Any]) -> int:
 
 
 def _refuse_memory(job: dict[str, Any], data: Data) -> None:
-    try:
-        _estimate(job, data).refuse(_available(job))
-    except SceneDataError as error:
-        raise Hopeless(str(error)) from None
+    for stage, found in _estimates(job, data).items():
+        try:
+            found.refuse(_available(job))
+        except SceneDataError as error:
+            raise Hopeless(f"Training the {stage}: {error}") from None
 
 
 # --- a set's page -----------------------------------------------------------------------------------------------------

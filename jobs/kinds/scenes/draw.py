@@ -220,6 +220,7 @@ class _Drawing:
             "seconds": round(time.monotonic() - begun, 2),
             "memory": peak_memory(),
             "downloads": [],
+            "complete": False,  # until its downloads are there: an attempt that dies before that draws it once more
         }
         self._context.row({"is": "drawn", "number": self._number, "values": values})
         return values
@@ -237,7 +238,9 @@ class _Drawing:
             seconds=_FLIGHT_SECONDS,
         ):
             made.append({"label": each.label, "name": self._keep(each.path)})
-        self._context.row({"is": "drawn", "number": self._number, "values": {**values, "downloads": made}})
+        self._context.row(
+            {"is": "drawn", "number": self._number, "values": {**values, "downloads": made, "complete": True}}
+        )
 
     def _keep(self, path: Path) -> str:
         name = f"{self._scene['folder']}/{path.name}"

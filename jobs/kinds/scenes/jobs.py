@@ -20,6 +20,7 @@ from jobs.kinds.stored import bring_back, local_file
 from jobs.live import alive_workers
 from jobs.models import Artifact, Shard
 
+_MANY_VIEWS = 10_000
 _SHOWN_SCENES = 40  # of a set, on its page
 
 
@@ -69,8 +70,8 @@ def _collect_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
         "name": found.name if found else builtin_name(spec),
         "strict": spec.strict,
         "train": spec.train,
-        "model": models(spec, has_maps=True)[AUTOENCODER],
-        "batch": {"scenes": spec.scene_batch, "given": spec.views_given, "asked": spec.views_asked},
+        "models": models(spec, has_maps=True),
+        "batches": batches(spec, views=_MANY_VIEWS),  # how many there are is known once they are read
         "memory": _gpu_memory(),
         "show": _SHOWN_SCENES if found is not None and not found.scenes.exists() else 0,
     }
@@ -226,7 +227,7 @@ def _sample_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
     planned = GeneratedScene.objects.filter(
         experiment=shard.experiment_id, stage=SAMPLE, number__gte=first, number__lt=first + count
     ).order_by("number")
-    missing = [scene for scene in planned if scene.state != GeneratedScene.State.DRAWN]
+    missing = [scene for scene in planned if not scene.values.get("complete")]
     job = _drawing_job(shard, spec, missing)
     on_maps = spec.draw_on_maps and spec.use_map and _collected(shard)["has_maps"]
     return {**job, "done": count - len(missing), "data": _source(shard, spec) if on_maps else None}

@@ -69,7 +69,8 @@ class SetPicture(models.Model):
 class Collected(models.Model):
     """What the collect stage found: {"name", "format", "scenes": {"train", "test"}, "views": of a scene, "held_out":
     views of a scene that are never encoded, "has_depth", "has_maps", "report": [sentences], "fingerprint", "voxel":
-    metres or null, "memory": {"total", "fields", "frusta", "pictures", "available": or null}} with sizes in bytes."""
+    metres or null, "memory": of the stage that needs most, {"stage", "total", "available", and the parts of
+    engine.scenes.data.MemoryEstimate}} with sizes in bytes."""
 
     experiment = models.OneToOneField(Experiment, on_delete=models.CASCADE, related_name="collected")
     values = models.JSONField(default=dict)
@@ -153,8 +154,9 @@ class GeneratedScene(models.Model):
     """A scene that was asked for, drawn or not yet. ``number`` counts from 1 and names its artifacts, scene-0001/...
 
     ``settings``: {group: {"sampler", "steps", "guidance"}} with, by operation, "box": {"left", "top", "right",
-    "bottom"} as shares of the ground plane, "strength", "groups", "seam". ``values``, once it is drawn: {"grid": [z, y,
-    x], "voxel_metres", "sky": [r, g, b], "cameras": [...], "path": {...}, "seconds", "memory"} as in its manifest.
+    "bottom"} as shares of the ground plane, "strength", "groups", "seam". ``values``, once it is drawn, as in its
+    manifest: {"grid": [z, y, x], "voxel_metres", "sky": [r, g, b], "cameras": [...], "path": {...}} and {"seconds",
+    "memory", "downloads": [{"label", "name"}], "complete": all of these are there}.
     ``previews``: [{"label", "name": of the artifact}], oldest first.
     """
 

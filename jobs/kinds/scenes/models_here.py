@@ -19,7 +19,7 @@ from jobs.kinds.runner_parts import Hopeless
 _ORDER = ("autoencoder", "latents", "diffusion")
 
 
-def _fields(model: dict[str, Any]) -> dict[str, Any]:
+def as_config(model: dict[str, Any]) -> dict[str, Any]:
     """JSON has lists where the configurations have tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in model.items()}
 
@@ -28,11 +28,11 @@ def fresh(stage: str, model: dict[str, Any], *, latents: LatentAutoencoder | Non
     """An untrained model of a stage; the same seed gives the same weights."""
     torch.manual_seed(step_seed(seed, 1 << 40, _ORDER.index(stage)))
     if stage == "autoencoder":
-        return SceneAutoencoder(SceneConfig(**_fields(model)))
+        return SceneAutoencoder(SceneConfig(**as_config(model)))
     if stage == "latents":
-        return LatentAutoencoder(LatentConfig(**_fields(model)))
+        return LatentAutoencoder(LatentConfig(**as_config(model)))
     assert latents is not None, "diffusion follows the latents"
-    return SceneDiffusion(DiffusionConfig(**_fields(model)), shapes_of(latents, cameras))
+    return SceneDiffusion(DiffusionConfig(**as_config(model)), shapes_of(latents, cameras))
 
 
 def shapes_of(latents: LatentAutoencoder, cameras: int) -> LatentShapes:

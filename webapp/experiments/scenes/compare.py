@@ -15,7 +15,13 @@ from webapp.experiments.compare.query import CompareQuery, Line
 from webapp.experiments.kind_pages import Json, KindComparison
 
 SHOWN = 4  # scenes side by side
-SUBJECTS = {"samples": "scenes", "autoencoder": "auto-encoder", "real": "real against real"}
+SUBJECTS = {
+    "samples": "scenes",
+    "latents": "through the latents",
+    "autoencoder": "auto-encoder",
+    "nearest": "nearest picture",
+    "real": "real against real",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,11 @@ def _table(experiments: Sequence[Experiment]) -> list[Row]:
     for subject, metric in sorted(values, key=lambda key: order.index(key[0]) if key[0] in order else len(order)):
         found, told = values[subject, metric], details[subject, metric]
         better = {"high": max, "low": min}.get(str(told.get("better")))
-        best = better(found.values()) if better and len(found) > 1 and subject != "real" else None
+        best = (
+            better(found.values())
+            if better and len(found) > 1 and subject in ("samples", "latents", "autoencoder")
+            else None
+        )
         unit = f" {told['unit']}" if told.get("unit") else ""
         cells = [
             Cell(f"{found[each.pk]:.4g}{unit}", found[each.pk] == best) if each.pk in found else Cell("–")

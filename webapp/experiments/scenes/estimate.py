@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from engine.cost import gpu_dollars
-from engine.scenes.memory import estimate_memory
+from engine.scenes.memory import rough_memory
 from jobs.kinds.base import SpecError
 from jobs.kinds.scenes.checks import scene_set
 from jobs.kinds.scenes.models import GeneratedScene, SceneRun
@@ -86,11 +86,11 @@ def _memory(spec: ScenesSpec) -> list[Row]:
     if told:
         rows = [Row("GPU memory", f"about {size(int(max(told)))}", MEASURED)]
     else:
-        counted = estimate_memory(
+        counted = rough_memory(
             grid=spec.voxels, channels=spec.channels, bins=spec.bins, scenes=spec.scene_batch,
             views=spec.views_given + spec.views_asked, size=spec.image_size, stride=spec.stride, width=spec.width,
         )  # fmt: skip
-        rows = [Row("Memory of a step", f"about {size(counted.total)}", COUNTED)]
+        rows = [Row("Memory of a step", f"about {size(counted)}", COUNTED)]
     devices = known_devices()
     if devices and devices[0].memory_total:
         rows.append(Row("A worker has", size(devices[0].memory_total), devices[0].name))

@@ -123,6 +123,8 @@ def shown(page: Page, filters: Filters, rows: list[GeneratedScene]) -> dict[str,
 
 def in_full(page: Page, scene: GeneratedScene) -> dict[str, Any]:
     """What the viewer's panel shows of one scene."""
+    listed = downloads(page, scene)
+    made = {each["name"] for each in scene.values.get("downloads", [])}
     children = GeneratedScene.objects.filter(parent=scene).order_by("number").values_list("number", flat=True)
     return {
         "scene": scene,
@@ -134,7 +136,8 @@ def in_full(page: Page, scene: GeneratedScene) -> dict[str, Any]:
             for name, how in scene.settings.items()
             if isinstance(how, Mapping) and "steps" in how
         ],
-        "downloads": downloads(page, scene),
+        "downloads": listed,
+        "files": sum(each["name"] in made for each in listed),  # of those that come after the scene
         "children": list(children[:PAGE]),
     }
 

@@ -16,7 +16,6 @@ from engine.scenes.autoencoder import SceneAutoencoder, SceneConfig
 from engine.scenes.data import (
     MemoryEstimate,
     SceneDataError,
-    estimate_autoencoder,
     estimate_diffusion,
     estimate_latents,
     estimate_memory,
@@ -24,6 +23,7 @@ from engine.scenes.data import (
 )
 from engine.scenes.diffusion.hierarchy import DiffusionConfig, SceneDiffusion
 from engine.scenes.latents import LatentAutoencoder, LatentConfig
+from engine.scenes.memory import rough_memory
 from engine.scenes.stages import AutoencoderStage, DiffusionStage, LatentStage, SceneTensors
 from tests.engine.scenes.test_stages import rooms
 
@@ -83,7 +83,7 @@ def test_the_networks_of_the_auto_encoder() -> None:
     stage = AutoencoderStage(model, scenes, batch=2, given=3, asked=1)  # asks one of the given too
     views = scenes.views(torch.tensor([0, 1]), torch.tensor([[0, 1, 2], [0, 1, 2]]))
     encoded = kept(lambda: dict(enumerate(model.frustums(views.images, views.rays))), model)  # type: ignore[arg-type]
-    found = estimate_autoencoder(
+    found = estimate_memory(
         grid=SCENE.grid, channels=4, bins=12, scenes=2, views=3, asked=2, size=16, stride=2, width=16
     )
     assert 0.5 * found.pictures < encoded < found.pictures
@@ -95,15 +95,13 @@ def test_more_of_anything_takes_more() -> None:
     sizes = {"channels": 8, "bins": 16, "scenes": 1, "views": 4, "size": 64, "stride": 4, "width": 16}
 
     def total(**change: int) -> int:
-        return estimate_autoencoder(grid=(8, 32, 32), **{**sizes, **change}).total
+        return estimate_memory(grid=(8, 32, 32), **{**sizes, **change}).total
 
     first = total()
     assert all(total(**{name: 2 * value}) > first for name, value in sizes.items() if name != "stride")
     assert total(stride=8) < first
-    assert (
-        estimate_autoencoder(grid=(16, 64, 64), **sizes).fields
-        > 7.9 * estimate_autoencoder(grid=(8, 32, 32), **sizes).fields
-    )
+    small, large = (estimate_memory(grid=grid, **sizes).fields for grid in ((8, 32, 32), (16, 64, 64)))
+    assert large == pytest.approx(8 * small, rel=0.01)
 
 
 def test_packed_scenes_are_counted_as_they_are() -> None:
@@ -133,14 +131,7 @@ def test_the_guess_without_torch_is_near(
     grid: tuple[int, int, int], channels: int, bins: int, picture: tuple[int, int], width: int, views: int
 ) -> None:
     size, stride = picture
-    sizes = {
-        "channels": channels,
-        "bins": bins,
-        "scenes": 2,
-        "views": views,
-        "size": size,
-        "stride": stride,
-        "width": width,
-    }
-    counted, guessed = estimate_autoencoder(grid=grid, **sizes), estimate_memory(grid=grid, **sizes)
-    assert 0.7 < guessed.total / (counted.total - counted.weights) < 1.4
+    sizes = {"channels": channels, "bins": bins, "scenes": 2, "views": views, "size": size, "stride": stride}
+    sizes["width"] = width
+    counted, guessed = estimate_memory(grid=grid, **sizes), rough_memory(grid=grid, **sizes)
+    assert 0.7 < guessed / (counted.total - counted.weights) < 1.4

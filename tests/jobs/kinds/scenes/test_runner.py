@@ -42,8 +42,8 @@ def collect_job(of: ScenesSpec, data: dict[str, Any], memory: int | None = None)
         "name": "Rooms",
         "strict": of.strict,
         "train": True,
-        "model": models(of, True)["autoencoder"],
-        "batch": {"scenes": of.scene_batch, "given": of.views_given, "asked": of.views_asked},
+        "models": models(of, True),
+        "batches": batches(of, 10_000),
         "memory": memory,
         "show": 0,
     }
@@ -84,7 +84,7 @@ def test_bad_data_is_named(tmp_path: Path, spoil: Any, sentence: str) -> None:
 
 def test_too_little_memory_is_said_before_training(tmp_path: Path) -> None:
     context = FakeContext(tmp_path)
-    with pytest.raises(Hopeless, match=r"A step needs about .* GiB are there; .* Use "):
+    with pytest.raises(Hopeless, match=r"scene auto-encoder: A step needs about .* GiB are there; .* Use "):
         collect(collect_job(spec(), source(spec()), memory=2**10), context)
     told = context.rows[0]["values"]
     assert told["memory"]["total"] > told["memory"]["available"] == 2**10 and told["scenes"]["train"] == 2

@@ -27,18 +27,30 @@ function offer({ kind }) {
   button.querySelector("span").textContent = `${count(kind.counts.drawn - seen)} new`;
 }
 
-/** The scene in full grows while it is drawn. */
+/** The scene in full grows while it is drawn, and its files come after it. */
 let told = "";
-function follow({ kind }) {
+function follow({ kind, artifacts }) {
   const panel = part.querySelector("[data-shown]");
-  if (!panel || panel.dataset.state === "drawn") return;
-  const scene = kind.scenes.find(({ number }) => number === Number(panel.dataset.number));
+  const scene = panel && kind.scenes.find(({ number }) => number === Number(panel.dataset.number));
   if (!scene) return;
-  const signature = `${scene.number} ${scene.state} ${scene.previews.length}`;
+  const kept = new Set(artifacts.map(({ name }) => name));
+  const files = (scene.values.downloads || []).filter(({ name }) => kept.has(name)).length;
+  const signature = `${scene.number} ${scene.state} ${scene.previews.length} ${files}`;
   if (signature === told) return;
   told = signature;
-  if (scene.state !== panel.dataset.state) show(location.href, { push: false });
-  else panel.querySelector("canopy-scene")?.refresh();
+  if (panel.dataset.state === "asked" && scene.state !== "asked") show(location.href, { push: false });
+  else if (scene.state !== panel.dataset.state || files !== Number(panel.dataset.files)) renew(panel);
+  if (panel.dataset.state === "drawing") panel.querySelector("canopy-scene")?.refresh();
+}
+
+/** What is written beside the viewer, fetched anew: the viewer stays as it is. */
+async function renew(panel) {
+  const answer = await fetch(location.href, { headers: { "X-Part": "browser" } }).catch(() => null);
+  if (!answer?.ok || answer.redirected || !panel.isConnected) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-shown]");
+  if (fresh?.dataset.number !== panel.dataset.number) return;
+  panel.querySelector(".made-side").replaceChildren(...fresh.querySelector(".made-side").childNodes);
+  Object.assign(panel.dataset, { state: fresh.dataset.state, files: fresh.dataset.files });
 }
 
 part.addEventListener("click", (event) => { if (event.target.closest("[data-new]")) show(location.href, { push: false }); });

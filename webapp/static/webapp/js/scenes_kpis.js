@@ -41,8 +41,8 @@ function drawQuality({ scores, views }) {
   const told = scoreOf(scores, "autoencoder", "psnr") ?? mean(views.map(({ psnr }) => psnr));
   const depth = scoreOf(scores, "autoencoder", "depth") ?? mean(views.map(({ depth_error: error }) => error));
   if (told !== null) fill("rebuilt", told.toFixed(1), "dB", depth === null ? "PSNR of the auto-encoder" : `depth off by ${score(depth)} of it`);
-  const agreement = scoreOf(scores, "samples", "reprojection") ?? scoreOf(scores, "samples", "agreement");
-  if (agreement !== null) fill("agreement", score(agreement), scores.find(({ metric }) => ["reprojection", "agreement"].includes(metric)).details.unit || "", "one view warped into the next");
+  const agreement = scoreOf(scores, "samples", "agreement");
+  if (agreement !== null) fill("agreement", (100 * agreement).toFixed(1), "%", "of depths from view to view");
 }
 
 function drawScenes({ counts, scenes }, { status, stages }) {

@@ -11,9 +11,9 @@ export function mountScores(panel) {
   const body = panel.querySelector("[data-body]");
   let drawn = "";
   let rows = [];
-  const subjects = Object.keys(SUBJECTS);
+  const subjects = () => Object.keys(SUBJECTS).filter((subject) => rows.some(({ cells }) => cells[subject])); // columns with something in them
   panel.querySelector("[data-csv]").addEventListener("click", () => saveCsv({
-    heads: ["Measure", "Unit", ...Object.values(SUBJECTS)], rows: rows.map(({ title, unit, cells }) => [title, unit, ...subjects.map((subject) => cells[subject]?.value ?? "")]),
+    heads: ["Measure", "Unit", ...subjects().map((subject) => SUBJECTS[subject])], rows: rows.map(({ title, unit, cells }) => [title, unit, ...subjects().map((subject) => cells[subject]?.value ?? "")]),
   }, "evaluation.csv"));
   return ({ kind, status }) => {
     const signature = JSON.stringify([kind.scores, status]);
@@ -34,10 +34,10 @@ export function mountScores(panel) {
   };
 
   function tableOf() {
-    const heads = ["Measure", ...Object.values(SUBJECTS)].map((title, i) => element(i ? "th.num" : "th", { scope: "col" }, title));
+    const heads = ["Measure", ...subjects().map((subject) => SUBJECTS[subject])].map((title, i) => element(i ? "th.num" : "th", { scope: "col" }, title));
     const lines = rows.map(({ title, unit, better, note, cells }) => element("tr", {},
       element("th", { scope: "row" }, title, element("span.sub", {}, [unit && `in ${unit}`, BETTER[better], note].filter(Boolean).join("; "))),
-      ...subjects.map((subject) => element("td.num", { title: cells[subject]?.count ? `over ${count(cells[subject].count)}` : null }, subject === "samples" ? element("b.strong", {}, score(cells[subject]?.value)) : score(cells[subject]?.value)))));
+      ...subjects().map((subject) => element("td.num", { title: cells[subject]?.count ? `over ${count(cells[subject].count)}` : null }, subject === "samples" ? element("b.strong", {}, score(cells[subject]?.value)) : score(cells[subject]?.value)))));
     return element("table.table.compact.score-table", {}, element("caption.sr-only", {}, "Measures of the scenes beside the auto-encoder's and real pictures'"), element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...lines));
   }
 }

@@ -5,7 +5,7 @@ const PARTS = {
   image: "Picture", perceptual: "Perceptual", depth: "Depth", opacity: "Where rays end", density: "Density", voxel: "Voxels", kl: "KL of g", commitment: "Commitment",
   g: "Global (g)", c: "Coarse (c)", f: "Fine (f)",
 };
-export const SUBJECTS = { samples: "Scenes", autoencoder: "Auto-encoder", real: "Real against real" };
+export const SUBJECTS = { samples: "Scenes", latents: "Through the latents", autoencoder: "Auto-encoder", nearest: "Nearest picture", real: "Real against real" };
 
 export const partTitle = (name) => PARTS[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 
@@ -59,7 +59,7 @@ export function newest(scenes) {
 /** The distance that leads the figures: of the scenes' pictures to real ones. */
 export function leading(scores) {
   const table = scoreTable(scores).filter(({ cells }) => cells.samples && cells.samples.value !== null);
-  return table.find(({ metric }) => metric.startsWith("kid")) || table.find(({ metric }) => metric.startsWith("frechet") || metric === "fid") || null;
+  return ["fid", "kid", "fd"].map((name) => table.find(({ metric }) => metric === name)).find(Boolean) || null;
 }
 
 export const scoreOf = (scores, subject, metric) => scores.find((row) => row.subject === subject && row.metric === metric)?.value ?? null;

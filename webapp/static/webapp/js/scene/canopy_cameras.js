@@ -4,7 +4,7 @@
 
 import { element } from "../dom.js";
 import { boxEdges, frustum, groundGrid, isAt, pictureCorners } from "./lines.js";
-import { button } from "./parts.js";
+import { button, press } from "./parts.js";
 import { fromCamera, overview } from "./pose.js";
 import { PosedStage } from "./posed_stage.js";
 import { readPoints, readPosedSet, SIDE } from "./posed_set.js";
@@ -17,10 +17,11 @@ const MOST_PICTURES = 160; // textures
 const CLICK = 5; // pixels a hand may move in a click
 
 class CanopyCameras extends Viewer {
-  static observedAttributes = ["src", "selected"];
+  static observedAttributes = ["src", "selected", "label"];
 
   set = null;
   selected = -1;
+  isRoofOpen = true;
 
   outfit() {
     this.name = element("span.scene-name", {}, "No camera");
@@ -28,6 +29,12 @@ class CanopyCameras extends Viewer {
     this.picker = element("div.viewer-bar.scene-steps.scene-picker", { role: "group", "aria-label": "Camera" }, button("Previous camera", "left", () => this.select(this.selected - 1)),
       this.name, look, button("Next camera", "right", () => this.select(this.selected + 1)));
     this.corner.remove();
+    const roof = button("Open the roof in orbit", "layers", () => {
+      this.isRoofOpen = !this.isRoofOpen;
+      press(() => this.isRoofOpen, roof);
+      this.invalidate();
+    }, { pressed: true });
+    this.tools.prepend(roof);
     this.hud.append(this.picker);
     this.shortcuts = { ",": () => this.select(this.selected - 1), ".": () => this.select(this.selected + 1), enter: () => this.lookThrough(this.selected) };
     let down = null;
@@ -43,8 +50,13 @@ class CanopyCameras extends Viewer {
 
   attributeChangedCallback(name, before, now) {
     if (before === now || !this.surface) return;
-    if (name === "selected") this.select(Number(now), false);
-    else { this.set = null; this.release(); this.open(); }
+    if (name === "label") this.relabel();
+    else if (name === "selected") this.select(Number(now), false);
+    else {
+      this.set = null;
+      this.release();
+      if (this.isSeen) this.restart();
+    }
   }
 
   async load(signal) {
@@ -93,7 +105,9 @@ class CanopyCameras extends Viewer {
       this.linesFor = String(here);
       this.stage.lines.set(this.#lines(here));
     }
-    this.stage.draw({ pose: this.pose });
+    const roof = Math.max(...cameras.map(({ origin }) => origin[2])) + this.set.high[2] * 0.06;
+    const isOpen = this.isRoofOpen && this.mode === "orbit" && this.pose.eye[2] > roof;
+    this.stage.draw({ pose: this.pose, ceiling: isOpen ? roof : undefined });
   }
 
   drawLines() {

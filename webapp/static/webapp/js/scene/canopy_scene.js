@@ -4,9 +4,9 @@
 
 import { element, icon, setHidden } from "../dom.js";
 import { BoxEditor } from "./box.js";
-import { roofHeight } from "./grid.js";
+import { shape } from "./grid.js";
 import { boxEdges, frustum, isAt, polyline } from "./lines.js";
-import { readManifest, readVolume } from "./manifest.js";
+import { NotYet, readManifest, readVolume } from "./manifest.js";
 import { bar, button, press } from "./parts.js";
 import { CameraPath } from "./path.js";
 import { PathPanel } from "./path_panel.js";
@@ -23,16 +23,18 @@ const KEPT = 24; // volumes of denoising steps kept in memory
 const NAMES = { colour: "Colour", depth: "Depth", density: "Density", normals: "Normals" };
 
 class CanopyScene extends Viewer {
-  static observedAttributes = ["src", "compare", "view", "box-editing"];
+  static observedAttributes = ["src", "compare", "view", "label", "box-editing"];
 
   channel = "colour";
   cuts = { x: { at: 1, flip: false }, y: { at: 1, flip: false }, z: { at: 1, flip: false } };
-  options = { roof: true, sky: true, cameras: false };
+  options = { roof: true, light: false, sky: true, cameras: false };
+  gain = 1; // brightness of the colours
   path = new CameraPath();
   manifest = null;
   #main = null; // {bytes, grid, url, volume}
   #other = null;
   #kept = new Map();
+  #source = null; // the src that the manifest came from
   #isPlaced = false; // the pose was set: by the address, or to the overview
   #fetching = null;
 
@@ -44,7 +46,7 @@ class CanopyScene extends Viewer {
     this.split = new Split(this);
     this.box = new BoxEditor(this);
     this.panels.push(this.viewPanel.card, this.pathPanel.card);
-    this.tools.prepend(this.#opener("View: cuts, sky, cameras", "layers", this.viewPanel.card), this.#opener("Camera path", "path", this.pathPanel.card));
+    this.tools.prepend(this.opener("View: cuts, sky, cameras", "layers", this.viewPanel.card), this.opener("Camera path", "path", this.pathPanel.card));
     this.top.append(bar("channels", "Channel", ...this.channelButtons));
     this.hud.append(this.steps.bar, this.viewPanel.card, this.pathPanel.card);
     this.surface.after(this.split.layer, this.box.layer);
@@ -56,13 +58,11 @@ class CanopyScene extends Viewer {
 
   moreKeys = [["1, 2, 3, 4", "colour, depth, density, normals"], ["C", "show the cameras"], ["K, P", "add a path key, play the path"]];
 
-  #opener(label, name, card) {
-    return button(label, name, () => this.toggle(card), { attributes: { "aria-expanded": "false", "data-opens": card.getAttribute("aria-label") } });
-  }
 
   attributeChangedCallback(name, before, now) {
     if (before === now || !this.surface) return;
     if (name === "view") this.view = now;
+    else if (name === "label") this.relabel();
     else if (name === "box-editing") this.box.show();
     else this.refresh();
   }
@@ -80,30 +80,46 @@ class CanopyScene extends Viewer {
     this.#fetching?.abort();
     const fetching = new AbortController();
     this.#fetching = fetching;
-    if (!this.stage && !this.manifest) return this.open();
+    if (!this.stage && !this.manifest) return this.isWanted ? this.restart() : undefined;
     try {
       await this.#fetchAll(fetching.signal);
       if (this.stage) this.stock();
     } catch (error) {
-      if (error.name !== "AbortError") this.say(error.message);
+      if (error.name === "AbortError") return undefined;
+      if (this.getAttribute("src") === this.#source) this.say(error.message); // what stands there is still right
+      else {
+        this.#forget();
+        this.poster.hidden = true;
+        this.fail(error);
+      }
     }
     return undefined;
   }
 
   async #fetchAll(signal) {
-    const compared = this.getAttribute("compare");
-    const [manifest, other] = await Promise.all([readManifest(this.getAttribute("src"), signal), compared ? readManifest(compared, signal) : null]);
-    const newest = manifest.volume ?? manifest.steps.at(-1)?.volume;
-    if (!newest) throw new Error("This scene has no volume yet. It appears as soon as the first denoising step is drawn.");
-    const isNew = this.manifest?.path.keys.length !== manifest.path.keys.length;
-    this.steps.update([...manifest.steps.map((step) => step.label), ...(manifest.volume ? ["Done"] : [])]);
-    const url = this.steps.isLast ? newest : manifest.steps[this.steps.index].volume;
+    const source = this.getAttribute("src"), compared = this.getAttribute("compare");
+    const [manifest, other] = await Promise.all([readManifest(source, signal), compared ? readManifest(compared, signal) : null]);
+    const { steps, volume } = manifest, isOther = source !== this.#source;
+    const isDone = volume && !steps.some((step) => step.volume === volume); // while it forms, the volume is its newest step
+    const labels = [...steps.map((step) => step.label), ...(isDone ? ["Done"] : [])];
+    if (!volume && !steps.length) throw new NotYet("Nothing to see yet. The scene appears with its first denoising step.");
+    this.steps.update(labels, isOther);
+    const url = this.steps.isLast ? volume ?? steps.at(-1).volume : steps[this.steps.index].volume;
     const [main, second] = await Promise.all([this.#held(url, manifest.grid, signal, true), other?.volume ? this.#held(other.volume, other.grid, signal, false) : null]);
-    this.manifest = manifest;
-    this.compared = other;
+    const hasPath = !isOther && this.manifest.path.keys.length === manifest.path.keys.length;
+    Object.assign(this, { manifest, compared: other });
+    this.#source = source;
     this.#set("main", main);
     this.#set("other", second);
-    if (isNew) { this.path = this.defaultPath(); this.pathPanel.update(); }
+    if (!hasPath) { this.path = this.defaultPath(); this.pathPanel.update(); }
+  }
+
+  /** Hold no scene: the next one is read from the start. */
+  #forget() {
+    this.#set("main", null);
+    this.#set("other", null);
+    this.manifest = null;
+    this.#source = null;
   }
 
   async #held(url, grid, signal, isMain) {
@@ -138,6 +154,9 @@ class CanopyScene extends Viewer {
     return new CameraPath({ seconds: path.seconds, keys: (path.keys.length ? path.keys : cameras).map(({ origin, forward }) => ({ origin, forward, fov })) });
   }
 
+  /** The manifest's poster, where the page gave none and 3D cannot be drawn. */
+  async findPoster() { return (await readManifest(this.getAttribute("src"))).poster; }
+
   // ---- drawing ----
 
   makeStage(canvas) {
@@ -149,10 +168,10 @@ class CanopyScene extends Viewer {
   stock() {
     for (const held of [this.#main, this.#other]) if (held && !held.volume) held.volume = new Volume(held.bytes, held.grid);
     const { grid, cameras } = this.manifest;
-    this.roof = roofHeight(this.#main.bytes, grid, cameras);
+    this.shape = shape(this.#main.bytes, grid, cameras);
     this.controls.extent = Math.max(...grid);
     if (!this.#isPlaced) { this.pose.copy(this.home()); this.#isPlaced = true; }
-    this.viewPanel.update({ hasRoof: this.roof < grid[0], cameraCount: cameras.length });
+    this.viewPanel.update({ hasRoof: this.shape.roof < grid[0], cameraCount: cameras.length });
     if (this.#other) this.split.show(this.manifest.name, this.compared.name);
     else this.split.hide();
     this.#writeFacts();
@@ -169,16 +188,16 @@ class CanopyScene extends Viewer {
   }
 
   home() {
-    if (!this.manifest) return this.pose.clone();
-    const [depth, height, width] = this.manifest.grid;
-    return overview([0, 0, 0], [width, height, Math.min(depth, this.roof ?? depth)], this.aspect);
+    if (!this.shape) return this.pose.clone();
+    const { low, high, roof } = this.shape;
+    return overview(low, [high[0], high[1], Math.min(high[2], roof)], this.aspect);
   }
 
   draw(how) {
     this.#layLines();
     const looks = [this.#look(this.#main, this.manifest, 0, this.#other ? this.split.share : 1)];
     if (this.#other) looks.push(this.#look(this.#other, this.compared, this.split.share, 1));
-    this.stage.draw({ pose: this.pose, looks, channel: this.channel, isSky: this.options.sky, ...how });
+    this.stage.draw({ pose: this.pose, looks, channel: this.channel, isSky: this.options.sky, gain: this.gain, isLit: this.options.light, ...how });
     this.box.place();
   }
 
@@ -188,7 +207,8 @@ class CanopyScene extends Viewer {
       const { at, flip } = this.cuts[axis];
       if (at < 1) (flip ? low : high)[i] = at;
     }
-    if (this.options.roof && this.mode === "orbit" && this.pose.eye[2] > this.roof) high[2] = Math.min(high[2], this.roof / this.manifest.grid[0]);
+    const { roof } = this.shape;
+    if (this.options.roof && this.mode === "orbit" && this.pose.eye[2] > roof) high[2] = Math.min(high[2], roof / this.manifest.grid[0]);
     return { volume, low, high, sky, left, right };
   }
 
@@ -210,6 +230,9 @@ class CanopyScene extends Viewer {
     if (this.box.isOn) lines.push(...boxEdges(...this.box.corners(), [...this.rgb("--accent"), 1]));
     this.stage.lines.set(lines);
   }
+
+  /** Somebody took the controls. */
+  onHand() { this.pathPanel.stop(); }
 
   advance(now) { return this.pathPanel.step(now); }
 
@@ -256,6 +279,9 @@ class CanopyScene extends Viewer {
     this.channel = channel;
     press((one) => one.dataset.channel === channel, ...this.channelButtons);
   }
+
+  /** Place the box of box-editing: {x0, y0, x1, y1} in shares of the grid. Tells nobody. */
+  setBox(box) { this.box.set(box, false); }
 
   /** Stand where a camera of the manifest stands. */
   goToCamera(index) {

@@ -1,6 +1,6 @@
 // Browsers allow about sixteen WebGL contexts and silently drop the oldest. We hold few, and give back those out of sight.
 
-const MOST = 6;
+const MOST = 4;
 const PATIENCE = 20_000; // ms out of sight before a picture stands in for the scene
 const holders = new Set();
 

@@ -35,7 +35,6 @@ export class Controls {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
     this.button = event.button;
-    this.onMove();
   }
 
   #drag(event) {

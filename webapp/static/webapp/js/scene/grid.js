@@ -62,20 +62,37 @@ function spread(distances, [depth, height, width]) {
   }
 }
 
-const COVERED = 0.35; // share of the columns: more of them closed above the cameras, and the scene has a roof
+const FIRM = 48; // of 255: thinner voxels are haze, not things
+const COVERED = 0.35; // of the columns with anything in them: more of them closed above the cameras, and the scene has a roof
+const MARGIN = 2; // voxels
 
-/** The height at which to open a scene that is closed above: a little over where the cameras stand, or all of it. */
-export function roofHeight(bytes, [depth, height, width], cameras) {
-  if (!cameras.length) return depth;
-  const level = Math.ceil(Math.max(...cameras.map(({ origin }) => origin[2])) + depth * 0.06);
-  if (level >= depth) return depth;
-  let covered = 0;
+/**
+ * Where a scene is, and at what height to open it: {low, high, roof} in voxels (x, y, z). The roof lies a little over the
+ * cameras, or at the top where there is none.
+ */
+export function shape(bytes, [depth, height, width], cameras) {
+  const level = cameras.length ? Math.min(depth, Math.ceil(Math.max(...cameras.map(({ origin }) => origin[2])) + depth * 0.06)) : depth;
+  const low = [width, height, depth], high = [0, 0, 0];
+  let filled = 0, covered = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      for (let z = level; z < depth; z++) {
-        if (bytes[((z * height + y) * width + x) * 4 + 3] > 64) { covered++; break; }
+      let top = -1, bottom = -1;
+      for (let z = 0; z < depth; z++) {
+        if (bytes[((z * height + y) * width + x) * 4 + 3] < FIRM) continue;
+        if (bottom < 0) bottom = z;
+        top = z;
+      }
+      if (top < 0) continue;
+      filled++;
+      if (top >= level) covered++;
+      for (const [i, [least, most]] of [[x, x], [y, y], [bottom, top]].entries()) {
+        low[i] = Math.min(low[i], least);
+        high[i] = Math.max(high[i], most + 1);
       }
     }
   }
-  return covered > COVERED * width * height ? level : depth;
+  if (!filled) return { low: [0, 0, 0], high: [width, height, depth], roof: depth };
+  const sides = [width, height, depth];
+  const roof = covered > COVERED * filled ? level : depth;
+  return { low: low.map((value) => Math.max(0, value - MARGIN)), high: high.map((value, i) => Math.min(sides[i], value + MARGIN)), roof };
 }

@@ -2,6 +2,9 @@
 
 export class SceneError extends Error {}
 
+/** Nothing to draw yet, and nothing wrong: the scene is still being made. */
+export class NotYet extends Error {}
+
 const LARGEST = 512; // voxels a side
 const isVector = (value) => Array.isArray(value) && value.length === 3 && value.every(Number.isFinite);
 
@@ -9,10 +12,11 @@ export async function readManifest(url, signal) {
   let raw;
   try {
     const answer = await fetch(url, { signal, headers: { Accept: "application/json" } });
+    if (answer.status === 404) throw new NotYet("There is nothing to see here yet.");
     if (!answer.ok) throw new SceneError(`The scene could not be read (${answer.status}).`);
     raw = await answer.json();
   } catch (error) {
-    if (error.name === "AbortError" || error instanceof SceneError) throw error;
+    if (error.name === "AbortError" || error instanceof SceneError || error instanceof NotYet) throw error;
     throw new SceneError("The scene could not be read. Check the connection and try again.");
   }
   return checkedManifest(raw, new URL(url, document.baseURI));

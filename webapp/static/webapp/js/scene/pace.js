@@ -9,6 +9,7 @@ export class Pace {
     this.share = 0.6; // of the canvas's pixels a side, while moving
     this.cost = 0; // ms for a million pixels, smoothed
     this.movedAt = -Infinity;
+    this.isWarm = false;
   }
 
   moved(now) { this.movedAt = now; }
@@ -17,8 +18,8 @@ export class Pace {
 
   /** A frame of `pixels` took `ms`. */
   took(ms, pixels, isCoarse) {
-    if (ms > 1000) return; // the tab was in the background
-    const cost = (ms * 1e6) / pixels;
+    if (!this.isWarm) { this.isWarm = true; return; } // most of the first frame is the compiler's
+    const cost = (Math.min(ms, 1500) * 1e6) / pixels;
     this.cost = this.cost ? this.cost + (cost - this.cost) * 0.3 : cost;
     if (!isCoarse) return;
     if (ms > TARGET * 1.25) this.share = Math.max(0.3, this.share * 0.88);
@@ -32,5 +33,5 @@ export class Pace {
   }
 
   /** Frames that are averaged at rest. */
-  get samples() { return this.cost > 120 ? 3 : this.cost > 40 ? 6 : 12; }
+  get samples() { return this.cost > 800 ? 1 : this.cost > 120 ? 3 : this.cost > 40 ? 6 : 12; }
 }

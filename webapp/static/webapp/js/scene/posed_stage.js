@@ -10,12 +10,12 @@ const POINT = {
 in vec3 position;
 in vec3 tint;
 uniform mat4 projectionMatrix, modelViewMatrix;
-uniform float scale;
+uniform float scale, ceiling;
 out vec3 colour;
 void main() {
   vec4 place = modelViewMatrix * vec4(position, 1.0);
   colour = tint;
-  gl_Position = projectionMatrix * place;
+  gl_Position = position.z > ceiling ? vec4(2.0, 2.0, 2.0, 1.0) : projectionMatrix * place;
   gl_PointSize = clamp(scale / -place.z, 1.5, 24.0);
 }`,
   fragment: /* glsl */ `
@@ -47,7 +47,7 @@ export class PosedStage extends CanvasStage {
     const geometry = new BufferGeometry();
     geometry.setAttribute("position", new BufferAttribute(positions, 3));
     geometry.setAttribute("tint", new BufferAttribute(colours, 3, true));
-    this.points = new Points(geometry, new RawShaderMaterial({ glslVersion: GLSL3, vertexShader: POINT.vertex, fragmentShader: POINT.fragment, uniforms: { scale: { value: 1 } } }));
+    this.points = new Points(geometry, new RawShaderMaterial({ glslVersion: GLSL3, vertexShader: POINT.vertex, fragmentShader: POINT.fragment, uniforms: { scale: { value: 1 }, ceiling: { value: FAR } } }));
     this.points.frustumCulled = false;
     this.scene.add(this.points);
   }
@@ -66,12 +66,16 @@ export class PosedStage extends CanvasStage {
     return mesh;
   }
 
-  draw({ pose }) {
+  /** Points above `ceiling` are left out. */
+  draw({ pose, ceiling = FAR }) {
     this.aim(pose);
     const { uniforms } = this.lines.mesh.material;
     uniforms.size.value.set(this.width, this.height);
     uniforms.width.value = 1.1 * this.pixelRatio;
-    if (this.points) this.points.material.uniforms.scale.value = (this.height * 0.55) / pose.tangent;
+    if (this.points) {
+      this.points.material.uniforms.scale.value = (this.height * 0.55) / pose.tangent;
+      this.points.material.uniforms.ceiling.value = ceiling;
+    }
     this.renderer.setRenderTarget(null);
     this.renderer.clear();
     this.renderer.render(this.scene, this.camera);

@@ -18,7 +18,7 @@ uniform sampler3D volume, leap;
 uniform vec3 grid, low, high, eye, forward, right, up, sky;
 uniform vec3 ramp[6];
 uniform vec2 size, shift;
-uniform float stride, phase, reach, unit, isSky, thickness;
+uniform float stride, phase, reach, unit, isSky, isLit, gain, thickness;
 uniform int channel;
 in vec2 at;
 out vec4 result; // colour, and the distance of the surface as a share of reach
@@ -30,17 +30,17 @@ vec3 ramped(float value) {
 }
 
 vec3 background(vec3 ray) {
-  float corner = exp(-dot(at, at) * 0.55);
+  float corner = exp(-dot(at, at) * 0.7);
   if (channel != 0 || isSky < 0.5) return mix(vec3(0.027, 0.038, 0.033), vec3(0.068, 0.09, 0.078), corner);
   vec3 above = mix(sky, sky * vec3(0.52, 0.58, 0.7), smoothstep(0.02, 0.8, ray.z));
-  vec3 below = mix(sky * 0.86, mix(sky * 0.16, sky * 0.36, corner), smoothstep(0.0, 0.3, -ray.z));
+  vec3 below = mix(sky * 0.86, mix(sky * 0.22, sky * 0.66, corner), smoothstep(0.0, 0.3, -ray.z));
   return ray.z > 0.0 ? above : below;
 }
 
 // Interleaved gradient noise (Jimenez 2014): neighbours differ most, so what is left of it looks like grain, not like bands.
 float noise(vec2 pixel) { return fract(52.9829189 * fract(dot(pixel, vec2(0.06711056, 0.00583715)))); }
 
-float opacity(vec3 place) { return texture(volume, place / grid).a; }
+float opacity(vec3 place) { return textureLod(volume, place / grid, 0.0).a; }
 
 vec3 normal(vec3 place, vec3 fallback) {
   vec2 e = vec2(1.0, 0.0);
@@ -74,7 +74,7 @@ void main() {
       }
       known = block;
     }
-    vec4 found = texture(volume, place / grid);
+    vec4 found = textureLod(volume, place / grid, 0.0);
     if (found.a > 0.002) {
       float left = log2(max(1.0 - found.a, 0.0005)) * stride, passed = exp2(left);
       optical -= left * 0.6931472;
@@ -89,7 +89,14 @@ void main() {
   if (surface < 0.0 && clear < 0.7) surface = nearest;
   vec3 behind = background(ray);
   float seen = 1.0 - clear;
-  if (channel == 0) colour += clear * behind;
+  if (channel == 0) {
+    if (isLit > 0.5 && surface >= 0.0) { // light from above and a little from one side
+      vec3 facing = normal(eye + surface * ray, entered);
+      colour *= 0.62 + 0.5 * max(dot(facing, vec3(0.36, -0.48, 0.8)), 0.0);
+    }
+    colour = 1.0 - pow(1.0 - min(colour, 1.0), vec3(gain)); // brighter without clipping
+    colour += clear * behind;
+  }
   else if (channel == 1) colour = mix(behind, ramped(1.0 - sqrt(clamp((surface < 0.0 ? nearest : surface) / reach, 0.0, 1.0))), smoothstep(0.05, 0.6, seen));
   else if (channel == 2) colour = mix(behind, ramped(1.0 - exp(-optical / thickness)), smoothstep(0.0, 0.6, optical));
   else colour = surface < 0.0 ? behind : mix(behind, 0.5 + 0.5 * normal(eye + surface * ray, entered), seen);

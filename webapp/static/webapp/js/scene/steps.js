@@ -22,9 +22,9 @@ export class StepStrip {
   get index() { return Number(this.input.value); }
   get isLast() { return this.index >= this.labels.length - 1; }
 
-  /** `labels` in order; stays at the end when it was there. */
-  update(labels) {
-    const wasLast = !this.labels.length || this.isLast;
+  /** `labels` in order; stays at the end when it was there, and goes there for another scene. */
+  update(labels, isOther = false) {
+    const wasLast = isOther || !this.labels.length || this.isLast;
     const { index } = this;
     this.labels = labels;
     this.input.max = labels.length - 1;

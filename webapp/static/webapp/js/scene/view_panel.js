@@ -33,7 +33,11 @@ export function viewPanel(viewer) {
     viewer.pose.fov = value;
     viewer.moved();
   });
-  const card = panel("View", () => viewer.toggle(card), element("div.scene-rows", {}, ...rows, fov.row), element("div.scene-checks", {}, roof, option("sky", "Sky"), cameras));
+  const gain = slider("Brightness", { min: 0.5, max: 4, step: 0.1, value: viewer.gain, say: (value) => `${value.toFixed(1)} ×` }, (value) => {
+    viewer.gain = value;
+    viewer.invalidate();
+  });
+  const card = panel("View", () => viewer.toggle(card), element("div.scene-rows", {}, ...rows, fov.row, gain.row), element("div.scene-checks", {}, roof, option("light", "Light from above"), option("sky", "Sky"), cameras));
   return {
     card,
     /** Show what the viewer holds. */

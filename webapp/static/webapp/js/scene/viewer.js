@@ -5,6 +5,7 @@ import { element, setHidden, setText, token } from "../dom.js";
 import { admit, forget, hasWebGL2 } from "./contexts.js";
 import { Controls } from "./controls.js";
 import { Pace } from "./pace.js";
+import { NotYet, SceneError } from "./manifest.js";
 import { bar, button, isStill, panel, press, saveFile, throttled } from "./parts.js";
 import { between, Pose } from "./pose.js";
 
@@ -25,13 +26,14 @@ export class Viewer extends HTMLElement {
   #isStale = true;
   #wasCoarse = true;
   #fine = null;
-  #tellCamera = throttled(() => this.dispatchEvent(new CustomEvent("camerachange", { bubbles: true, detail: { view: this.view } })), 250);
+  #tellCamera = throttled(() => this.dispatchEvent(new CustomEvent("camerachange", { bubbles: true, detail: { view: this.view } })), 500); // browsers refuse more than about three changes of the address a second
 
   /** Subclasses give: load(signal), which fetches; makeStage(canvas); stock(), which puts what was fetched on it; home(), a pose; draw(how). */
   connectedCallback() {
     if (!this.surface) this.#build();
-    this.controls = new Controls(this.surface, this.pose, () => this.moved());
-    this.controls.mode = this.mode;
+    this.controls = new Controls(this.surface, this.pose, () => this.#byHand());
+    this.controls.mode = this.firstMode ?? "orbit";
+    this.#showMode();
     this.sight = new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "120px" });
     this.sight.observe(this);
     this.sizes = new ResizeObserver(() => this.invalidate());
@@ -52,6 +54,8 @@ export class Viewer extends HTMLElement {
   get title3d() { return this.getAttribute("label") || "Scene"; }
   get mode() { return this.controls?.mode ?? this.firstMode ?? "orbit"; }
 
+  #showMode() { press((one) => one === (this.mode === "orbit" ? this.orbitButton : this.flyButton), this.orbitButton, this.flyButton); }
+
   #build() {
     const id = `scene-help-${++elements}`;
     this.poster = this.querySelector("img.scene-poster") ?? element("img.scene-poster", { alt: `${this.title3d}, a picture`, hidden: true });
@@ -63,18 +67,25 @@ export class Viewer extends HTMLElement {
     this.orbitButton = button("Orbit", "rotate", () => this.setMode("orbit"), { text: true, pressed: true });
     this.flyButton = button("Fly", "fly", () => this.setMode("fly"), { text: true, pressed: false });
     this.top = element("div.scene-top", {}, bar("modes", "Movement", this.orbitButton, this.flyButton));
-    this.tools = bar("tr", "Tools", button("Keys and help", "help", () => this.toggle(this.help)), button("Reset view", "home", () => this.glideTo(this.home())),
+    this.help = panel("Keys", () => this.toggle(this.help), this.#keys());
+    this.tools = bar("tr", "Tools", this.opener("Keys and help", "help", this.help), button("Reset view", "home", () => this.glideTo(this.home())),
       button("Full screen", "expand", () => this.#fullScreen()));
     this.facts = element("div.viewer-bar.bl");
     this.corner = bar("br", "Picture", button("Save picture", "camera", () => this.savePicture()));
-    this.help = panel("Keys", () => this.toggle(this.help), this.#keys());
     this.panels = [this.help];
     this.hint = element("p.sr-only", { id }, "Arrow keys turn, W A S D move, Q and E go down and up, plus and minus zoom, Shift is faster, question mark shows all keys.");
+    this.poster.addEventListener("error", () => { this.poster.hidden = true; });
     this.hud = element("div.scene-hud", {}, this.top, this.tools, this.facts, this.corner, this.help);
     this.append(this.poster, this.surface, this.hud, this.wait, this.said, this.hint);
     this.surface.addEventListener("keydown", (event) => this.#shortcut(event));
     document.addEventListener("fullscreenchange", () => this.invalidate());
     this.outfit?.();
+  }
+
+  relabel() { this.surface.setAttribute("aria-label", `${this.title3d}, in 3D`); }
+
+  opener(label, name, card) {
+    return button(label, name, () => this.toggle(card), { attributes: { "aria-expanded": "false", "data-opens": card.getAttribute("aria-label") } });
   }
 
   #keys() {
@@ -93,7 +104,8 @@ export class Viewer extends HTMLElement {
 
   setMode(mode) {
     this.controls.mode = mode;
-    press((one) => one === (mode === "orbit" ? this.orbitButton : this.flyButton), this.orbitButton, this.flyButton);
+    this.firstMode = mode; // kept over a move in the page
+    this.#showMode();
     this.say(mode === "orbit" ? "Orbit: the scene turns." : "Fly: you move through the scene.");
     this.moved();
   }
@@ -102,9 +114,13 @@ export class Viewer extends HTMLElement {
   toggle(which) {
     const opens = which.hidden;
     for (const one of this.panels) setHidden(one, one !== which || !opens);
-    for (const opener of this.hud.querySelectorAll("[data-opens]")) opener.setAttribute("aria-expanded", String(opener.dataset.opens === which.getAttribute("aria-label") && opens));
-    if (opens) which.querySelector("button, input")?.focus({ preventScroll: true });
-    else this.surface.focus({ preventScroll: true });
+    let opener = this.surface;
+    for (const one of this.tools.querySelectorAll("[data-opens]")) {
+      const isIts = one.dataset.opens === which.getAttribute("aria-label");
+      one.setAttribute("aria-expanded", String(isIts && opens));
+      if (isIts) opener = one;
+    }
+    (opens ? which.querySelector("button, input") : opener)?.focus({ preventScroll: true });
   }
 
   say(sentence) { setText(this.said, sentence); }
@@ -128,6 +144,7 @@ export class Viewer extends HTMLElement {
   async open() {
     if (this.stage || this.#start) return;
     if (!hasWebGL2()) {
+      if (!this.poster.getAttribute("src")) this.findPoster?.().then((url) => { if (url) this.#showPoster(url); }).catch(() => {});
       this.#report("unsupported", element("p", {}, "This browser cannot draw 3D scenes: WebGL 2 is missing or switched off. The picture shows the scene; downloads work as before."));
       return;
     }
@@ -141,18 +158,35 @@ export class Viewer extends HTMLElement {
       this.#report("ready");
       this.invalidate();
     } catch (error) {
-      if (error.name === "AbortError") return;
-      console.warn(error);
-      this.#report("failed", element("p", { role: "alert" }, error.message), button("Try again", "rotate", () => this.open(), { text: true }));
+      if (error.name !== "AbortError") this.fail(error);
     } finally {
       if (this.#start === start) this.#start = null;
     }
+  }
+
+  /** Load from the start, whatever was being loaded. */
+  restart() {
+    this.#start?.abort();
+    this.#start = null;
+    return this.open();
+  }
+
+  /** Was asked to load: it is no poster that waits to be seen. */
+  get isWanted() { return Boolean(this.#start) || !["poster", undefined].includes(this.dataset.state); }
+
+  /** A sentence in place of the scene. */
+  fail(error) {
+    if (this.stage) this.#drop();
+    this.surface.replaceChildren();
+    if (error instanceof NotYet) this.#report("waiting", element("p", {}, error.message));
+    else this.#report("failed", element("p", { role: "alert" }, error instanceof SceneError ? error.message : `The scene could not be shown: ${error.message}`), button("Try again", "rotate", () => this.open(), { text: true }));
   }
 
   #takeStage() {
     admit(this);
     this.canvas = element("canvas", { "aria-hidden": "true" });
     this.stage = this.makeStage(this.canvas);
+    this.pace.isWarm = false;
     this.surface.replaceChildren(this.canvas);
     this.canvas.addEventListener("webglcontextlost", (event) => {
       if (!this.stage) return; // we let go of it ourselves
@@ -205,6 +239,12 @@ export class Viewer extends HTMLElement {
 
   // ---- frames ----
 
+  #byHand() {
+    this.#glide = null;
+    this.onHand?.();
+    this.moved();
+  }
+
   /** The pose changed. */
   moved() {
     this.pace.moved(performance.now());
@@ -237,18 +277,18 @@ export class Viewer extends HTMLElement {
     const seconds = Math.min(0.1, (now - this.#lastFrame) / 1000);
     this.#lastFrame = now;
     if ([this.controls.step(seconds), this.#stepGlide(now), this.advance?.(now) ?? false].some(Boolean)) this.moved();
-    const isCoarse = this.pace.isMoving(performance.now());
-    if (isCoarse && !this.#isStale) { this.#ask(); return; } // the hand may go on
+    const isCoarse = this.pace.isMoving(performance.now()) || !this.pace.cost; // the first frame says how slow this machine is
+    if (isCoarse && !this.#isStale && this.pace.cost) { this.#ask(); return; } // the hand may go on
     const pixels = this.#fit();
     if (!pixels) return;
     if (isCoarse) this.#drawTimed({ share: this.pace.share, isCoarse, sample: 0 }, pixels);
     else {
-      if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), samples: this.stage.averages ? this.pace.samples : 1, drawn: 0 };
+      if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), drawn: 0 };
       this.#drawTimed({ share: this.#fine.share, isCoarse, sample: this.#fine.drawn++ }, pixels);
     }
     this.#wasCoarse = isCoarse;
     this.#isStale = false;
-    if (isCoarse || this.#fine.drawn < this.#fine.samples) this.#ask();
+    if (isCoarse || (this.stage.averages && this.#fine.drawn < this.pace.samples)) this.#ask();
     else this.setAttribute("still", "");
   }
 

@@ -39,7 +39,6 @@ export class VolumeStage extends CanvasStage {
     super(canvas, { antialias: false, alpha: false, depth: false, stencil: false });
     const gl = this.renderer.getContext();
     this.averages = Boolean(gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float"));
-    gl.getExtension("OES_texture_float_linear");
     this.picture = new WebGLRenderTarget(4, 4, {
       type: this.averages ? HalfFloatType : UnsignedByteType, format: RGBAFormat, minFilter: LinearFilter, magFilter: LinearFilter, depthBuffer: false,
     });
@@ -49,7 +48,7 @@ export class VolumeStage extends CanvasStage {
     this.march = screenMesh(MARCH, {
       volume: { value: null }, leap: { value: null }, ...Object.fromEntries(vectors), ramp: { value: Array.from({ length: 6 }, () => new Vector3()) },
       size: { value: new Vector2() }, shift: { value: new Vector2() },
-      ...Object.fromEntries(["stride", "phase", "reach", "unit", "isSky", "thickness", "channel"].map((name) => [name, { value: 1 }])),
+      ...Object.fromEntries(["stride", "phase", "reach", "unit", "isSky", "isLit", "gain", "thickness", "channel"].map((name) => [name, { value: 1 }])),
     }, blending);
     this.show = screenMesh(SHOW, { picture: { value: this.picture.texture } }, { blending: NoBlending });
     this.overlay = new Scene();
@@ -67,16 +66,16 @@ export class VolumeStage extends CanvasStage {
    * `looks`: [{volume, low, high, sky, left, right}] with low and high what is not cut away, in shares of the grid, and left
    * and right what part of the picture's width it fills. `sample` counts the frames averaged so far.
    */
-  draw({ pose, looks, channel, isSky, share, isCoarse, sample }) {
+  draw({ pose, looks, channel, isSky, gain, isLit, share, isCoarse, sample }) {
     const width = Math.max(2, Math.round(this.width * share)), height = Math.max(2, Math.round(this.height * share));
     if (this.picture.width !== width || this.picture.height !== height) this.picture.setSize(width, height);
     const first = looks[0].volume.grid;
     const reach = farthest(pose.eye, first);
-    for (const look of looks) this.#marchOne(look, { pose, channel, isSky, isCoarse, sample, reach, width, height, first });
+    for (const look of looks) this.#marchOne(look, { pose, channel, isSky, gain, isLit, isCoarse, sample, reach, width, height, first });
     this.#lay(pose, reach);
   }
 
-  #marchOne({ volume, low, high, sky, left = 0, right = 1 }, { pose, channel, isSky, isCoarse, sample, reach, width, height, first }) {
+  #marchOne({ volume, low, high, sky, left = 0, right = 1 }, { pose, channel, isSky, gain, isLit, isCoarse, sample, reach, width, height, first }) {
     const { uniforms } = this.march.material;
     const [depth, rows, columns] = volume.grid;
     const unit = first[2] / columns; // voxels of the first volume in one of this
@@ -99,6 +98,8 @@ export class VolumeStage extends CanvasStage {
     uniforms.reach.value = reach / unit;
     uniforms.unit.value = unit;
     uniforms.isSky.value = isSky ? 1 : 0;
+    uniforms.isLit.value = isLit ? 1 : 0;
+    uniforms.gain.value = gain;
     uniforms.thickness.value = Math.max(6, depth * 0.4);
     uniforms.channel.value = CHANNELS.indexOf(channel);
     this.march.material.blendAlpha = 1 / (sample + 1);
