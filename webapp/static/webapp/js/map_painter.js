@@ -70,9 +70,8 @@ export function mountPainter(panel, onChange = () => {}) {
   }
 
   function summary() {
-    const cells = map.kind.length;
-    const shares = [FLOOR, WALL].map((kind) => `${Math.round((100 * map.kind.reduce((sum, each) => sum + (each === kind), 0)) / cells)}% ${WORDS[kind]}`);
-    return `Map of ${width} by ${height} cells seen from above, north at the top: ${isEmpty(map) ? "nothing drawn yet" : shares.join(", ")}.`;
+    const parts = [FLOOR, WALL].map((kind) => `${map.kind.reduce((sum, each) => sum + (each === kind), 0)} ${WORDS[kind]}`);
+    return `Map of ${width} by ${height} cells seen from above, north at the top: ${isEmpty(map) ? "nothing drawn yet" : parts.join(", ")}.`;
   }
 
   function say(x, y) {
