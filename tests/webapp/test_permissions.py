@@ -71,6 +71,8 @@ PAGES = {
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
+    "activity": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "activity-file": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
     "team-rename": post(MANAGE, "team", name="Reed lab"),
     "member-role": post(MANAGE, "team", "member", role="viewer"),
     "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
