@@ -110,6 +110,7 @@ def test_parts_that_were_not_connected_are_scenes_of_their_own(tmp_path: Path) -
     assert [scene.name for scene in loaded.scenes] == ["sparse/0", "sparse/1"]
     train, test = loaded.train_test()
     assert len(train) == 2 and not test  # of one place: not torn apart
+    assert {scene.group for scene in train} == {"."}
 
 
 def test_pictures_may_stand_beside_the_model(tmp_path: Path) -> None:
