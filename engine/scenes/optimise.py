@@ -49,6 +49,7 @@ class NonFiniteField(RuntimeError):
     """A loss that is not a number; the scene is as it was."""
 
 
+@torch.enable_grad()  # callers that only draw have turned gradients off
 def optimise_field(
     autoencoder: SceneAutoencoder,
     field: Tensor,
