@@ -45,10 +45,11 @@ def compare(request: HttpRequest, team: UUID) -> HttpResponseBase:
 def shared_comparison(request: HttpRequest, visit: Visit) -> HttpResponseBase:
     """The comparison that a share link opens. The visitor may turn its views, but never name other experiments."""
     kept = query_of(visit.link)
-    if not request.GET and kept.url() != kept.url(
+    if set(request.GET) <= {"theme"} and kept.url() != kept.url(
         pair=(None, None), duel=(None, None), shared=False, settings="", client=()
     ):
-        return redirect(f"{request.path}{kept.url()}")  # scripts read the view from the address
+        theme = f"&{request.GET.urlencode()}" if request.GET else ""
+        return redirect(f"{request.path}{kept.url()}{theme}")  # scripts read the view from the address
     query = replace(CompareQuery.parse(request.GET), codes=kept.codes)
     experiments = chosen(visit.link.team, query)
     lines = lines_of(experiments)
