@@ -70,6 +70,8 @@ PAGES = {
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
+    "activity": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "activity-file": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
     "team-rename": post(MANAGE, "team", name="Reed lab"),
     "member-role": post(MANAGE, "team", "member", role="viewer"),
     "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
@@ -80,6 +82,9 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
+    "queue": Page(READ, ("team",)),
+    "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -172,6 +177,9 @@ class World:
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
+pytestmark = pytest.mark.usefixtures("broker")  # "ready" asks for it
+
+
 @pytest.fixture
 def world(
     team: Team,
@@ -224,6 +232,7 @@ def world(
             "invitation": invitation,
             "kind": "sampling",
             "price_kind": "tokens",
+            "worker": "gpu@nowhere",
             "price": price.code,
             "tab": "config",
             "part": "forecast",

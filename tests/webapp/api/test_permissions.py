@@ -69,6 +69,10 @@ OPERATIONS = {
     "change_price": Operation(manage(200), PRICE | {"name": "lab"}),
     "remove_price": Operation(manage(204)),
     "list_workers": Operation(READ),
+    # The owner is the operator too; there is no such worker.
+    "drain_worker": Operation((401, 404, 403, 403, 404, 403, 403, 403, 404), {"worker": "gpu@nowhere"}),
+    "get_queue": Operation(READ),
+    "order_queue": Operation(manage(422), {"experiments": [str(uuid4())]}),
     "list_experiments": Operation(READ),
     "submit_experiment": Operation(write(201), {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
     "estimate_experiment": Operation(READ, {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
