@@ -17,6 +17,7 @@ from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_permissions import names
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
+from webapp.experiments.sampling.page import SamplingPage
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import all_targets
 
@@ -52,6 +53,7 @@ REACH: dict[str, tuple[int, ...]] = {
     "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404),
     "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404),
     "shared-artifact other": (404,) * 9,
+    "shared-item": (404,) * 9,  # sampling and detection have none
     "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200),
     "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200),
     "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200),
@@ -102,6 +104,7 @@ def world(
             "shared-tab": {"tab": rest},
             "shared-download": {"name": rest},
             "shared-artifact": {"artifact": artifacts.get(rest)},
+            "shared-item": {"part": "scene", "key": "1"},
             "shared-picture": {"part": "prediction", "key": picture},
             "shared-compared": {"number": rest, "part": "forecast"},
         }
@@ -172,3 +175,12 @@ def test_a_comparison_opens_as_it_was_shared(make_experiment: Callable[..., Expe
     status, _, headers = get(reverse("shared", args=[token]))
     assert status == 302 and headers["Location"].endswith("&x=flops")
     assert headers["Location"].startswith(f"/s/{token}/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_of_numbers_alone_are_given_to_anonymous_links(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    links, address = world
+    path = address("shared-artifact binary", links["anonymous"][1])
+    assert get(path)[0] == 404
+    monkeypatch.setattr(SamplingPage, "nameless", (".onnx",))
+    assert get(path)[:2] == (200, b"{}")
