@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from torch import Tensor, nn
 
@@ -22,13 +22,13 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class ConvBlock(nn.Module):
-    """x + two 3 x 3 convolutions of it, each after a group norm."""
+    """x + two 3 x 3 convolutions of it, each after a group norm. ``padding``: what lies around x, as in nn.Conv2d."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, padding: Literal["zeros", "replicate"] = "zeros") -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
-            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1),
+            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1, padding_mode=padding),
+            group_norm(width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1, padding_mode=padding),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:

@@ -100,18 +100,27 @@ class _VoxelBlock(nn.Module):
 class PictureDecoder(nn.Module):
     """Feature maps [N, C, H, W] -> pictures in [0, 1], each side ``stride`` times as long.
 
-    Most of the work is done on the cells; the last doubling is a shuffle of channels into pixels."""
+    Most of the work is done on the cells. Every pixel is made alike: maps grow by linear interpolation and their rims
+    are repeated, so that whatever the weights are, maps of one value give pictures of one colour. A shuffle of channels
+    into pixels has weights of its own for each of a block's four pixels, and they show as a grid (Odena et al. 2016,
+    "Deconvolution and checkerboard artifacts").
+    """
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), *(ConvBlock(width) for _ in range(3))]
-        last = 2 if stride > 1 else 1
-        while stride > 2:
-            layers += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(width, width // 2, 3, padding=1)]
-            layers += [ConvBlock(width // 2)]
+        layers: list[nn.Module] = [_conv(channels, width), *(ConvBlock(width, padding="replicate") for _ in range(3))]
+        while stride > 1:
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), _conv(width, width // 2)]
             width, stride = width // 2, stride // 2
-        layers += [group_norm(width), nn.SiLU(), nn.Conv2d(width, 3 * last**2, 3, padding=1), nn.PixelShuffle(last)]
+            if stride > 1:
+                layers += [ConvBlock(width, padding="replicate")]
+        # No norm here: over a picture it takes away what tells a dark one from a bright one.
+        layers += [nn.SiLU(), _conv(width, 3)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
         return torch.sigmoid(self.layers(maps).float())
+
+
+def _conv(inside: int, outside: int) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, 3, padding=1, padding_mode="replicate")
