@@ -69,27 +69,37 @@ class Loader:
         self._cache: OrderedDict[str, _Sample] = OrderedDict()  # by file
         self._room, self._lock = cache_bytes, Lock()
 
+    def fill(self) -> None:
+        """Decode every image ahead of time, as far as the cache has room: several trainings may share it."""
+        first = {record.file: index for index, record in enumerate(self._dataset.records)}
+        with ThreadPoolExecutor(self._threads) as pool:
+            for each in [pool.submit(self._sample, index) for index in first.values()]:
+                each.result()
+
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """One batch for each list of record indices, in order.
 
         Raises:
             ImageError: an image that was read before cannot be read any more; the message names it.
         """
-        with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[tuple[Sequence[int], list[Future[_Sample]]]] = deque()
+        # batches are put together, and pinned, in a thread of their own: whoever trains only takes them
+        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(1) as collator:
+            waiting: deque[Future[Batch]] = deque()
             coming = iter(indices)
             try:
                 while True:
                     while len(waiting) < _AHEAD and (chosen := next(coming, None)) is not None:
-                        waiting.append((chosen, [pool.submit(self._sample, index) for index in chosen]))
+                        samples = [pool.submit(self._sample, index) for index in chosen]
+                        waiting.append(collator.submit(self._batch, chosen, samples))
                     if not waiting:
                         return
-                    chosen, futures = waiting.popleft()
-                    yield self._batch(chosen, [future.result() for future in futures])
+                    yield waiting.popleft().result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for each in (collator, pool):
+                    each.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, indices: Sequence[int], samples: list[_Sample]) -> Batch:
+    def _batch(self, indices: Sequence[int], decoded: list[Future[_Sample]]) -> Batch:
+        samples = [each.result() for each in decoded]
         batch = Batch(
             images=torch.stack([each.image for each in samples]),
             boxes=torch.from_numpy(np.concatenate([each.boxes for each in samples])),
