@@ -35,6 +35,7 @@ from engine.detection.one_stage import Losses, fcos_losses, retinanet_losses
 from engine.detection.ru_loss import GateRow, RUGate, check_delta
 from engine.detection.targets import Targets
 from engine.detection.two_stage import HEAD_WEIGHTS, flat_outputs, head_losses, propose, rpn_losses
+from kernels.detection import group_norm_relu
 
 Architecture = Literal["retinanet", "fcos", "faster_rcnn"]
 
@@ -261,7 +262,22 @@ class FloatRetinaNetHead(RetinaNetHead):
         return {name: value.float() for name, value in super().forward(x).items()}
 
 
+class NormReLU(nn.GroupNorm):
+    """GroupNorm and the ReLU behind it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return group_norm_relu(input, self.weight, self.bias, self.num_groups, self.eps)
+
+
 class FloatFCOSHead(FCOSHead):
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_anchors, num_classes)
+        for tower in (self.classification_head.conv, self.regression_head.conv):
+            for place, module in enumerate(tower):
+                if isinstance(module, nn.GroupNorm):
+                    tower[place] = NormReLU(module.num_groups, module.num_channels)
+                    tower[place + 1] = nn.Identity()
+
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
         return {name: value.float() for name, value in super().forward(x).items()}
 

@@ -12,7 +12,7 @@ from engine.detection.rules import LabelRule
 from engine.detection.step import TrainStep
 from engine.detection.targets import Targets
 from kernels.detection import match, nms
-from tests.kernels.detection.checks import check_overlaps, check_suppress
+from tests.kernels.detection.checks import check_group_norm_relu, check_overlaps, check_suppress
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,6 +30,12 @@ def test_suppress(groups: int, count: int, threshold: float) -> None:
 @pytest.mark.parametrize(("anchors", "room"), [(49_104, 8), (1000, 512)])
 def test_best_overlaps(anchors: int, room: int) -> None:
     check_overlaps(match.launch, "cuda", 4, anchors, room)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 256, 64, 64), (2, 256, 4, 4), (3, 96, 19, 7)])
+def test_group_norm_relu(dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    check_group_norm_relu("cuda", dtype, shape, 32)
 
 
 def batch(seed: int, count: int = 4) -> Batch:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from kernels.detection import reference
+from kernels.detection import norm, reference
 
 
 def check_suppress(
@@ -58,3 +58,30 @@ def check_overlaps(best_overlaps: Overlaps, device: str, images: int, anchors: i
         some = most > 0
         assert torch.equal(place[image][some], there[index][some])
         assert torch.equal(best[image], (overlaps == overlaps.amax(1, keepdim=True)).any(0))
+
+
+def check_group_norm_relu(device: str, dtype: torch.dtype, shape: tuple[int, int, int, int], groups: int) -> None:
+    """Values and gradients against torch's in float64, to the rounding of the dtype."""
+    generator = torch.Generator().manual_seed(groups)
+    x, gradient = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    weight, bias = (torch.randn(shape[1], generator=generator, dtype=torch.float64) for _ in range(2))
+    x = (x * 3 + 1).to(dtype).double()
+    # no gradient where rounding decides on which side of the kink a value lies
+    near = torch.nn.functional.group_norm(x, groups, weight, bias, 1e-5).abs() < 1e-3
+    gradient = gradient.masked_fill(near, 0).to(dtype).double()
+    results = []
+    for kind, where in ((torch.float64, "cpu"), (dtype, device)):
+        inputs = [x.to(where, kind).contiguous(memory_format=torch.channels_last)]
+        inputs += [each.to(where, torch.float32 if kind == dtype else kind) for each in (weight, bias)]
+        inputs = [each.detach().clone().requires_grad_() for each in inputs]
+        if kind == dtype:
+            y = norm.Fused.apply(*inputs, groups, 1e-5)
+        else:
+            y = torch.relu(torch.nn.functional.group_norm(inputs[0], groups, *inputs[1:], 1e-5))
+        y.backward(gradient.to(where, kind))
+        results.append([y.detach(), *(each.grad for each in inputs)])
+    assert results[1][0].is_contiguous(memory_format=torch.channels_last)
+    limit = 1e-4 if dtype == torch.float32 else 1e-2
+    for expected, found in zip(*results, strict=True):
+        scale = float(expected.abs().max())
+        assert float((found.double().cpu() - expected).abs().max()) < limit * scale
