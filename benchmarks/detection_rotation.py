@@ -11,6 +11,7 @@ line as each ends; it can be called again. Truth comes from turned masks.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import gc
 import json
@@ -105,6 +106,8 @@ class Listener:
     def step(self, stats: StepStats) -> None:
         self.losses.append(stats.loss)
         self.ends.append(time.perf_counter())
+        if stats.step == stats.steps:
+            print(f"trained, {self.ends[-1] - self.ends[0]:.0f} s", flush=True)
 
     def epoch(self, stats: EpochStats) -> None:
         self.result = stats
@@ -118,8 +121,6 @@ Prepared = dict[str, tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]]
 
 def work(pipe: Connection, prepared: Prepared, options: Any, gpu: int) -> None:
     """In a process of its own: trains what comes through the pipe and answers after each, until a training fails."""
-    if options.gpus:
-        torch.cuda.set_device(gpu)
     while (job := pipe.recv()) is not None:
         try:
             run_job(job, *prepared[job.data], options, gpu)
@@ -136,6 +137,8 @@ def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Load
     """Adds one line to the file."""
     begin = time.perf_counter()
     heard = Listener()
+    if options.gpus:
+        torch.cuda.set_device(gpu)
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         train(
             job.model(len(sets[0].classes), options.weights),
@@ -214,7 +217,8 @@ def run(options: Any) -> None:
         for worker in workers:
             if worker.job is None and jobs and time.perf_counter() + longest < stop:
                 worker.job, worker.begun = jobs.pop(0), time.perf_counter()
-                worker.pipe.send(worker.job)
+                with contextlib.suppress(BrokenPipeError):  # a dead one shows below
+                    worker.pipe.send(worker.job)
         busy = [each for each in workers if each.job is not None]
         ready = wait([each.pipe for each in busy], max(0.0, stop - time.perf_counter())) if busy else []
         if not ready:  # nothing left, or no time
@@ -224,7 +228,7 @@ def run(options: Any) -> None:
                 worker.pipe.recv()
                 longest = max(longest, time.perf_counter() - worker.begun)
                 worker.job = None
-            except EOFError:  # the process failed, or was killed
+            except (EOFError, ConnectionResetError):  # the process failed, or was killed
                 failed += 1
                 workers[workers.index(worker)] = start_worker(prepared, options, worker.gpu)
     for worker in workers:
