@@ -24,6 +24,7 @@ from engine.sandbox.types import Level
 from jobs import dispatch, leases
 from jobs.announcer import announcer
 from jobs.devices import Processor, describe, processors
+from jobs.log_context import log_context
 from jobs.models import Queue, Shard, ShardStatus, Worker
 from jobs.supervisor import Attempt
 from jobs.warm_runner import WarmRunner
@@ -73,7 +74,8 @@ class ThisWorker:
                 return False
             self._show(lease.shard_id)
             try:
-                Attempt(lease, self._runner, self.stopping).run()
+                with log_context(worker=self.name, shard=lease.shard_id, claim=lease.claim):
+                    Attempt(lease, self._runner, self.stopping).run()
             finally:
                 self._show(None)
         if not self.stopping.is_set() and Shard.objects.filter(queue=queue, status=ShardStatus.QUEUED).exists():

@@ -64,6 +64,9 @@ PAGES = {
     "password_reset_done": Page(PUBLIC),
     "password_reset_confirm": Page(PUBLIC, ("uidb64", "reset")),
     "password_reset_complete": Page(PUBLIC),
+    "alive": Page(PUBLIC),
+    "ready": Page(PUBLIC),
+    "metrics": Page((404,) * 6),  # a scraper's token opens it: tests.webapp.operations.test_health
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
