@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks._gpu import free_memory, measure_machine, median_seconds
+from benchmarks._machine import free_memory, measure_machine, median_seconds
 from benchmarks._report import Row, write_report
 from kernels.render import lift, march, reference
 from kernels.render.march import Blocks, launch
