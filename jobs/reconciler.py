@@ -60,7 +60,7 @@ def _roll_up_idle() -> None:
 def ring_idle_workers(queue: str) -> int:
     """Ring once per idle worker while shards are queued; returns how often."""
     queued = Shard.objects.filter(queue=queue, status=ShardStatus.QUEUED).count()
-    idle = Worker.objects.filter(queue=queue, shard=None).count() if queued else 0
+    idle = Worker.objects.filter(queue=queue, shard=None, draining=False).count() if queued else 0
     rings = min(queued, idle)
     if rings:
         dispatch.ring(queue, rings)

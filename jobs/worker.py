@@ -60,7 +60,7 @@ class ThisWorker:
         if self.queue == Queue.CPU:
             _show_sandbox()
         self._look()
-        self._write_row(started_at=timezone.now())
+        self._write_row(started_at=timezone.now(), draining=False)
         connection.close()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -68,6 +68,8 @@ class ThisWorker:
         """Claim and do one shard of ``queue``; ring again when more are queued. False when there was none."""
         with self._lock:
             if self.stopping.is_set():
+                return False
+            if Worker.objects.filter(name=self.name, draining=True).exists():
                 return False
             lease = leases.claim_next(queue, self.name)
             if lease is None:

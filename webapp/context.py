@@ -114,6 +114,7 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
     # The pages of one experiment ("experiment", "experiment-tab", ...) belong to the list.
     current = "experiments" if current.startswith("experiment") else current
     current = "prices" if current.startswith("price") else current
+    current = {"queue": "workers", "activity": "team-people"}.get(current, current)
     return [
         NavigationItem(title, short, reverse(name, args=[code]), icon, name == current, count)
         for title, short, name, icon, count in pages

@@ -66,6 +66,7 @@ X_FRAME_OPTIONS = "DENY"
 INSTALLED_APPS = [
     "webapp.apps.WebappConfig",
     "webapp.accounts",
+    "webapp.activity",
     "webapp.api",
     "webapp.experiments",
     "webapp.prices",
@@ -101,6 +102,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "webapp.middleware.LinkMiddleware",
     "webapp.api.middleware.ApiMiddleware",
+    "webapp.activity.recorder.ActivityMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 ASGI_APPLICATION = "webapp.asgi.application"

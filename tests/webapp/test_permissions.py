@@ -70,6 +70,8 @@ PAGES = {
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
+    "activity": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "activity-file": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
     "team-rename": post(MANAGE, "team", name="Reed lab"),
     "member-role": post(MANAGE, "team", "member", role="viewer"),
     "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
@@ -80,6 +82,9 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
+    "queue": Page(READ, ("team",)),
+    "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -98,6 +103,10 @@ PAGES = {
     "experiment-live": Page(READ, ("code",)),
     "experiment-data": Page(READ, ("code", "part")),
     "experiment-download": Page(READ, ("code", "name")),
+    "experiment-offline": Page(READ, ("code",)),
+    "experiment-offline-size": Page(READ, ("code",)),
+    "shared-offline": Page(PUBLIC, ("token",)),
+    "shared-offline-size": Page(PUBLIC, ("token",)),
     "experiment-artifact": Page(READ, ("code", "artifact")),
     "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
     "experiment-try": post(WRITE, "code", code="detection"),  # without a file
@@ -111,9 +120,16 @@ PAGES = {
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),
-    "share-create": post((SIGN_IN, 404, 403, 200, 200, SIGN_IN), "code", expires="30"),
+    "share-words": post((SIGN_IN, 404, 403, 400, 400, SIGN_IN), "team"),  # without a scope
+    "share-create": post(WRITE, "team"),  # without a scope
+    "share-revoke-many": post(WRITE, "team"),
+    "share-pause": post(MANAGE, "code", code="link"),
+    "share-resume": post(MANAGE, "code", code="link"),
     "share-revoke": post(MANAGE, "code", code="link"),
+    # What each kind of link opens, and what it does not: tests.webapp.sharing.test_scope.
     "shared": Page(PUBLIC, ("token",)),
+    "embedded": Page(PUBLIC, ("token",)),
+    "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
     "shared-data": Page(PUBLIC, ("token", "part")),
@@ -156,8 +172,12 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
+        renamed |= {"comparison_token": "token"}
         renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
+
+
+pytestmark = pytest.mark.usefixtures("broker")  # "ready" asks for it
 
 
 @pytest.fixture
@@ -180,7 +200,19 @@ def world(
     )
     invitation = invite(team, role="member", by=alice)
     link = ShareLink.objects.create(
-        experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
+        experiment=experiment,
+        token_prefix="secret",
+        token_hash=hash_token("secret-token"),
+        created_by=alice,
+        embed_hosts=["lab.example.org"],
+    )
+    ShareLink.objects.create(
+        team=team,
+        target="comparison",
+        scope={"query": f"e={experiment.code}"},
+        token_prefix="compar",
+        token_hash=hash_token("comparison-token"),
+        created_by=alice,
     )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
     ShareLink.objects.create(
@@ -200,6 +232,7 @@ def world(
             "invitation": invitation,
             "kind": "sampling",
             "price_kind": "tokens",
+            "worker": "gpu@nowhere",
             "price": price.code,
             "tab": "config",
             "part": "forecast",
@@ -207,6 +240,8 @@ def world(
             "artifact": artifact.code,
             "token": "secret-token",
             "detection_token": "picture-token",
+            "comparison_token": "comparison-token",
+            "number": 0,
             "picture_part": "prediction",
             "picture": detection.pictures.earliest("pk").code,
             "uidb64": "MQ",

@@ -11,13 +11,14 @@ from django.core.wsgi import get_wsgi_application
 
 from jobs.kinds.detection.models import DataSet
 from jobs.models import Experiment, Status
-from tests.webapp.api.test_permissions import OPERATIONS, PRICE, PRICE_CODE
+from tests.webapp.api.test_permissions import LINK_CODE, OPERATIONS, PRICE, PRICE_CODE
 from tests.webapp.detection import make_detection
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken
 from webapp.api.pages import document
 from webapp.prices.models import Price
+from webapp.sharing.models import ShareLink
 
 EXAMPLES = int(os.environ.get("CANOPY_TEST_API_EXAMPLES", "5"))  # random requests for each operation
 
@@ -67,7 +68,10 @@ def test_answers_are_as_documented(
     code = detected.code if OPERATIONS[name].kind == "detection" else experiment.code
     known = {"team": str(team.code), "code": str(code), "name": "coverage.csv", "data_set": str(data_set.code)}
     Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
-    known["price"] = str(PRICE_CODE)
+    known |= {"price": str(PRICE_CODE), "link": str(LINK_CODE)}
+    ShareLink.objects.create(
+        code=LINK_CODE, experiment=experiment, created_by=alice, token_prefix="secret", token_hash="0"
+    )
     # Werkzeug, which calls the application here, does not unpack gzip.
     headers = {"Authorization": f"Bearer {token_for(alice)[1]}", "Accept-Encoding": "identity"}
     wanted = [

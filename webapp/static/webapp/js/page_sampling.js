@@ -8,9 +8,10 @@ import { latestLines } from "./log.js";
 import { mountProblems } from "./problems.js";
 import { drawVerdicts } from "./verdicts.js";
 
-onState(mountCoverage(document.getElementById("coverage")));
-const engine = document.getElementById("engine"); // not in imports
+// Imports have no engine, and the page of one shared chart has nothing else.
+const [coverage, engine, problems] = ["coverage", "engine", "problems"].map((id) => document.getElementById(id));
+if (coverage) onState(mountCoverage(coverage));
 if (engine) onState(mountEngine(engine));
-onState(mountProblems(document.getElementById("problems"), page.samples));
-onState((state) => drawVerdicts(state.kind));
+if (problems) onState(mountProblems(problems, page.samples));
+if (bound("verdicts")) onState((state) => drawVerdicts(state.kind));
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));
