@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
+from django.db import transaction
 
 from engine.detection.rules import LabelRule
 from jobs.kinds.detection.checks import allowed_path, planned_epochs, weights_file
@@ -132,10 +133,15 @@ def _run_folder(experiment: Experiment, run: Run) -> Path:
     return experiment_folder(experiment) / f"run-{run.index}"
 
 
+def _last(run: Run) -> str:
+    """The kept checkpoint of a run that trains."""
+    return f"last-{slug(run)}.pt"
+
+
 def _train_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     run = run_of(shard)
     folder = _run_folder(shard.experiment, run)
-    _fetch(shard, folder / "last.pt", f"last-{slug(run)}.pt")
+    _fetch(shard, folder / "last.pt", _last(run))
     return {
         "done": run.epochs,
         "data": _source(shard, spec),
@@ -204,9 +210,9 @@ def _evaluate_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
 
 
 def best_runs(experiment: Experiment) -> list[Run]:
-    """The best seed of each method by AP on the validation images, in order."""
+    """The best trained seed of each method by AP on the validation images, in order."""
     best: dict[tuple[str, str, float | None], Run] = {}
-    for run in Run.objects.filter(experiment=experiment).order_by("index"):
+    for run in Run.objects.filter(experiment=experiment).exclude(stopped="").order_by("index"):
         key = (run.architecture, run.rule, run.delta)
         if key not in best or (run.best_ap or 0.0) > (best[key].best_ap or 0.0):
             best[key] = run
@@ -251,6 +257,25 @@ def _export_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
         ],
         "scores": score_rows(shard.experiment),
     }
+
+
+def clear_drafts(experiment: Experiment) -> None:
+    """Remove what only unfinished training needs: all checkpoints but those that a retried run goes on from."""
+    runs = list(Run.objects.filter(experiment=experiment))
+    trained = [run for run in runs if run.stopped]
+    checkpoints = Artifact.objects.filter(experiment=experiment, name__in=[_last(run) for run in trained])
+    stored = [str(each.file.name) for each in checkpoints]
+    checkpoints.delete()
+    folder = experiment_folder(experiment)
+    drafts = [folder] if trained == runs else [folder / "files", *(_run_folder(experiment, run) for run in trained)]
+
+    def remove() -> None:
+        for draft in drafts:
+            shutil.rmtree(draft, ignore_errors=True)
+        for name in stored:
+            default_storage.delete(name)
+
+    transaction.on_commit(remove, robust=True)
 
 
 # --- try an image -----------------------------------------------------------------------------------------------------
