@@ -144,7 +144,7 @@ def check_bias_relu(device: str, dtype: torch.dtype, shape: tuple[int, int, int,
     for one, other in zip(
         (expected, *(each.grad for each in plain)), (found, *(each.grad for each in mine)), strict=True
     ):
-        limit = (1e-5 if dtype == torch.float32 else 1e-2) * float(one.abs().max())
+        limit = (1e-5 if dtype == torch.float32 else 1e-2) * float(one.detach().abs().max())
         assert float((one - other.double().cpu()).abs().max()) < limit
 
 
