@@ -19,10 +19,10 @@ from engine.training.checkpoint import load_checkpoint
 from jobs import services
 from jobs.kinds.detection import jobs
 from jobs.kinds.detection import train as stage
-from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.models import AngleScore, Run
 from jobs.kinds.detection.train import train_run
 from jobs.kinds.detection.tries import tried_state, try_image
+from jobs.kinds.runner_parts import Hopeless
 from jobs.models import Artifact, Experiment, Shard, Status
 from tests.jobs.kinds.sampling.fake_context import FakeContext
 from webapp.accounts.models import User
