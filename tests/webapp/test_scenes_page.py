@@ -159,6 +159,17 @@ def test_a_share_link_shows_scenes_and_no_way_to_make_some(team: Team) -> None:
     assert stranger.get(f"/s/{token}/make/").status_code == 404
 
 
+def test_a_stranger_is_not_told_why_a_scene_failed(team: Team) -> None:
+    experiment = make_scenes(team)
+    scene = ask_for(experiment)
+    experiment.shards.filter(stage="generate").update(status="failed", reason="/srv/secret is full")
+    SceneRun.objects.filter(experiment=experiment, stage="latents").update(reused_from=make_scenes(team, drawn=0))
+    state = Client().get(f"/s/{share(experiment)}/live.json").json()["kind"]
+    assert "secret" not in json.dumps(state) and all(run["reused_from"] is None for run in state["runs"])
+    row = next(row for row in state["scenes"] if row["number"] == scene.number)
+    assert row["status"] == "failed" and "cameras" not in row["values"]
+
+
 def test_a_share_link_can_leave_scenes_out(team: Team) -> None:
     experiment = make_scenes(team)
     token, stranger = share(experiment, include_samples=False), Client()
