@@ -73,6 +73,8 @@ class KindPage(ABC):
     pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}
     # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
+    # How names of artifacts end that hold numbers or pixels alone: anonymous links give them as they are.
+    nameless: ClassVar[tuple[str, ...]] = ()
     samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:

@@ -17,36 +17,48 @@ from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_permissions import names
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
+from webapp.experiments.sampling.page import SamplingPage
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import all_targets
 
-LINKS = ("experiment", "no samples", "frozen", "anonymous", "chart", "frozen chart", "comparison", "pictures")
+LINKS = (
+    "experiment",
+    "no samples",
+    "frozen",
+    "anonymous",
+    "chart",
+    "frozen chart",
+    "comparison",
+    "frozen comparison",
+    "pictures",
+)
 # What the holder of each link gets, in the order of LINKS.
 REACH: dict[str, tuple[int, ...]] = {
-    "shared": (200,) * 8,
-    "embedded": (200,) * 8,
-    "shared-live": (200, 200, 200, 200, 200, 200, 404, 200),
-    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404),
-    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-data nothing": (404,) * 8,
-    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404),
-    "shared-tab log": (404,) * 8,
-    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404),
-    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-download log.txt": (404,) * 8,
-    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact other": (404,) * 8,
-    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 404),
-    "shared-compared 1": (404,) * 8,
+    "shared": (200,) * 9,
+    "embedded": (200,) * 9,
+    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200),
+    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404),
+    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-data nothing": (404,) * 9,
+    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200),
+    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200),
+    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404),
+    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404),
+    "shared-tab log": (404,) * 9,
+    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200),
+    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404),
+    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404),
+    "shared-download log.txt": (404,) * 9,
+    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404),
+    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact other": (404,) * 9,
+    "shared-item": (404,) * 9,  # sampling and detection have none
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200),
+    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200),
+    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404),
+    "shared-compared 1": (404,) * 9,
 }
 
 
@@ -80,6 +92,7 @@ def world(
         "chart": link("chart", chart, **framed),
         "frozen chart": link("chart", chart, freeze=True, **framed),
         "comparison": link("comparison", {"query": f"e={experiment.code}"}, **framed),
+        "frozen comparison": link("comparison", {"query": f"e={experiment.code}"}, freeze=True, **framed),
         "pictures": link("experiment", {"experiment": str(detection.code)}, **framed),
     }
     picture = detection.pictures.earliest("pk").code
@@ -91,6 +104,7 @@ def world(
             "shared-tab": {"tab": rest},
             "shared-download": {"name": rest},
             "shared-artifact": {"artifact": artifacts.get(rest)},
+            "shared-item": {"part": "scene", "key": "1"},
             "shared-picture": {"part": "prediction", "key": picture},
             "shared-compared": {"number": rest, "part": "forecast"},
         }
@@ -126,8 +140,8 @@ def test_links_that_are_closed_or_unknown_reach_nothing(world: Any) -> None:
         ShareLink.objects.update(paused_at=None, expires_at=None, revoked_at=None)
         ShareLink.objects.update(**{field: value})
         for row in REACH:
-            for who, (_, token) in links.items():
-                assert get(address(row, token))[0] == status, (field, row, who)
+            for who in ("anonymous", "frozen", "chart", "comparison"):
+                assert get(address(row, links[who][1]))[0] == status, (field, row, who)
     assert {get(address(row, "unknown"))[0] for row in REACH} == {404}
 
 
@@ -161,3 +175,12 @@ def test_a_comparison_opens_as_it_was_shared(make_experiment: Callable[..., Expe
     status, _, headers = get(reverse("shared", args=[token]))
     assert status == 302 and headers["Location"].endswith("&x=flops")
     assert headers["Location"].startswith(f"/s/{token}/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_of_numbers_alone_are_given_to_anonymous_links(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    links, address = world
+    path = address("shared-artifact binary", links["anonymous"][1])
+    assert get(path)[0] == 404
+    monkeypatch.setattr(SamplingPage, "nameless", (".onnx",))
+    assert get(path)[:2] == (200, b"{}")
