@@ -239,3 +239,15 @@ def test_a_kept_stage_is_told_where_an_experiment_failed(team: Team, bob: User, 
     SceneRun.objects.filter(experiment=experiment, stage="latents").update(stopped="not finite")
     text = checked(as_user(bob).get(address(experiment, "make")))
     assert "A retry goes on where it stopped" in text
+
+
+@pytest.mark.parametrize("chart", ["loss", "scores"])
+def test_a_chart_can_be_shared_alone(chart: str, team: Team) -> None:
+    experiment = make_scenes(team)
+    scope = {"experiment": str(experiment.code), "chart": chart}
+    token = share(experiment, target="chart", scope=scope)
+    text = checked(Client().get(f"/s/{token}/"))
+    assert f'id="{chart}"' in text and "<canopy-scene" not in text and 'id="gallery"' not in text
+    state = Client().get(f"/s/{token}/live.json").json()["kind"]
+    assert set(state) == ({"runs", "losses"} if chart == "loss" else {"scores"})
+    assert Client().get(f"/s/{token}/data/scene/1.json").status_code == 404
