@@ -180,7 +180,7 @@ class RunHooks:
         }
         row = {"is": "epoch", "epoch": stats.epoch, "values": values}
         with (self._folder / JOURNAL).open("a") as journal:
-            journal.write(json.dumps(row) + "\n")
+            journal.write(f"\n{json.dumps(row)}\n")  # on a line of its own, whatever an attempt that died left
             journal.flush()
             os.fsync(journal.fileno())
         self._context.row(row)
