@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "webapp.apps.WebappConfig",
     "webapp.accounts",
     "webapp.api",
+    "webapp.boards",
     "webapp.experiments",
     "webapp.prices",
     "webapp.sharing",

@@ -21,6 +21,9 @@ from tests.webapp.detection import make_detection
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
 from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token
@@ -77,6 +80,23 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "team-home": Page(READ, ("team",)),
+    "boards": Page(READ, ("team",)),
+    "board-create": post(WRITE, "team", title="Autumn"),
+    "board-markdown": post(READ, "team", text="*so*"),
+    "board-pin-choices": Page(READ, ("team",)),
+    "board-pin": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a body
+    "board": Page(READ, ("code",), code="board"),
+    "board-save": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code", code="board"),  # without a body
+    "board-tile": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code", code="board"),
+    "board-delete": post(WRITE, "code", code="board", confirm="delete"),
+    "board-versions": Page(READ, ("code",), code="board"),
+    "board-version": Page(READ, ("code", "number"), code="board"),
+    "board-restore": post(WRITE, "code", "number", code="board", base="1"),
+    "board-freeze": post(WRITE, "code", code="board"),
+    "board-frozen": Page(READ, ("code",), code="frozen"),
+    "board-frozen-numbers": Page(READ, ("code",), code="frozen"),
+    "board-frozen-delete": post(WRITE, "code", code="frozen"),
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -187,6 +207,7 @@ def world(
     price = Price.objects.create(
         team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
     )
+    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     share = Client()
     assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
     signed_in = {"outsider": charlie, "viewer": vera, "member": bob, "owner": alice}
@@ -206,6 +227,7 @@ def world(
             "detection_token": "picture-token",
             "picture_part": "prediction",
             "picture": detection.pictures.earliest("pk").code,
+            "number": 1,
             "uidb64": "MQ",
             "reset": "set-password",
         },
@@ -215,6 +237,8 @@ def world(
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,
+            "board": board.code,
+            "frozen": freeze(board, boards.Author.of(alice)).code,
             "data_set": DataSet.objects.create(team=team, name="cells", source="upload").code,
         },
         clients={"anonymous": Client(), "share": share} | {who: as_user(user) for who, user in signed_in.items()},

@@ -25,6 +25,10 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
 from webapp.api.pages import document
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
+from webapp.boards.models import Board, FrozenBoard
 from webapp.prices.models import Price
 
 VISITORS = ("none", "outsider", "viewer", "member", "owner", "member-reads", "service", "service-reads", "other-team")
@@ -66,6 +70,19 @@ OPERATIONS = {
     "add_price": Operation(manage(201), PRICE),
     "change_price": Operation(manage(200), PRICE | {"name": "lab"}),
     "remove_price": Operation(manage(204)),
+    "list_boards": Operation(READ),
+    "create_board": Operation(write(201), {"title": "Autumn"}),
+    "get_board": Operation(READ),
+    "save_board": Operation(write(200), {"title": "Winter", "base": 1}),
+    "delete_board": Operation(write(204)),
+    "list_board_versions": Operation(READ),
+    "restore_board": Operation(write(200), {"base": 1}),
+    "list_frozen_boards": Operation(READ),
+    "freeze_board": Operation(write(201)),
+    "get_frozen_board": Operation(READ),
+    "delete_frozen_board": Operation(write(204)),
+    "list_tiles": Operation(READ),
+    "get_usage": Operation(READ),
     "list_workers": Operation(READ),
     "list_experiments": Operation(READ),
     "submit_experiment": Operation(write(201), {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
@@ -152,7 +169,7 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
     """The status, after the whole answer was read as servers read it. ``experiment``: the code of what it is about."""
     method, path = operations()[name]
     values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
-    values |= {"data_set": experiment, "price": PRICE_CODE}
+    values |= {"data_set": experiment, "price": PRICE_CODE, "board": experiment, "frozen": experiment, "number": 1}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body, file = OPERATIONS[name].body, OPERATIONS[name].file
 
@@ -179,7 +196,7 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         if expected == 204 and not type(about)._base_manager.filter(pk=about.pk).exists():
             continue  # the first who may delete it did
         if (
-            name in {"draw_more", "draw_where_it_helps", "add_problem_set"}
+            name in {"draw_more", "draw_where_it_helps", "add_problem_set", "save_board"}
             and expected < 300
             and _was_done(name, experiment)
         ):
@@ -187,8 +204,12 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         assert ask(name, tokens[who], team.code, about.code) == expected, who
 
 
-def subject(name: str, experiment: Experiment) -> Experiment | DataSet:
-    """What an operation is about: the experiment, one of the kind it wants, or a data set."""
+def subject(name: str, experiment: Experiment) -> Experiment | DataSet | Board | FrozenBoard:
+    """What an operation is about: the experiment, one of the kind it wants, a data set, or a board."""
+    if "{board}" in operations()[name][1] or "{frozen}" in operations()[name][1]:
+        author = boards.Author(None, "Alice")
+        board = boards.create(experiment.team, Content(title="Summer"), author)
+        return freeze(board, author) if "{frozen}" in operations()[name][1] else board
     if "{data_set}" in operations()[name][1]:
         return DataSet.objects.create(team=experiment.team, name="cells", source="upload")
     if OPERATIONS[name].kind == "detection":
@@ -202,6 +223,8 @@ def subject(name: str, experiment: Experiment) -> Experiment | DataSet:
 def _was_done(name: str, experiment: Experiment) -> bool:
     from jobs.kinds.sampling.models import ProblemSet
 
+    if name == "save_board":  # each knows the first version only
+        return Board.objects.get().version > 1
     if name == "draw_where_it_helps":
         return "extra" in Experiment.objects.get(pk=experiment.pk).spec
     if name == "draw_more":

@@ -17,6 +17,9 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken
 from webapp.api.pages import document
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
 from webapp.prices.models import Price
 
 EXAMPLES = int(os.environ.get("CANOPY_TEST_API_EXAMPLES", "5"))  # random requests for each operation
@@ -66,6 +69,8 @@ def test_answers_are_as_documented(
     data_set = DataSet.objects.create(team=team, name="cells", source="upload")
     code = detected.code if OPERATIONS[name].kind == "detection" else experiment.code
     known = {"team": str(team.code), "code": str(code), "name": "coverage.csv", "data_set": str(data_set.code)}
+    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
+    known |= {"board": str(board.code), "frozen": str(freeze(board, boards.Author.of(alice)).code), "number": "1"}
     Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
     known["price"] = str(PRICE_CODE)
     # Werkzeug, which calls the application here, does not unpack gzip.

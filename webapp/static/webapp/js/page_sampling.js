@@ -1,16 +1,17 @@
 // The Overview tab of a sampling experiment.
 
 import { mountCoverage } from "./coverage.js";
-import { bound } from "./dom.js";
+import { bound, fetchJson } from "./dom.js";
 import { mountEngine } from "./engine.js";
 import { onState, page } from "./live.js";
 import { latestLines } from "./log.js";
 import { mountProblems } from "./problems.js";
-import { drawVerdicts } from "./verdicts.js";
+import { mountVerdicts } from "./verdicts.js";
 
-onState(mountCoverage(document.getElementById("coverage")));
+const coverage = document.getElementById("coverage");
+onState(mountCoverage(coverage, () => fetchJson(coverage.dataset.forecast)));
 const engine = document.getElementById("engine"); // not in imports
 if (engine) onState(mountEngine(engine));
 onState(mountProblems(document.getElementById("problems"), page.samples));
-onState((state) => drawVerdicts(state.kind));
+onState(mountVerdicts(document.getElementById("verdicts"), page.samples));
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));
