@@ -1,18 +1,17 @@
-"""Shared by the GPU benchmarks: models of stated shapes, the machine's limits, the floor of a step."""
+"""Shared by the GPU benchmarks of the sampling engine: models of stated shapes, the floor of a step."""
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from benchmarks._machine import Machine
 from engine.models import Model
 from engine.models.attention import ATTENTION_NAME
 from engine.models.parallel import Group
@@ -59,40 +58,6 @@ class _NoTokenizer:
     """Random weights write nothing worth reading, and peers are measured without detokenisation too."""
 
     backend_tokenizer = SimpleNamespace(decode=lambda tokens, skip_special_tokens=True: "")
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Measured limits of this GPU."""
-
-    bandwidth: float  # bytes/s, read + written by a copy
-    matrix_rate: float  # bf16 FLOP/s
-
-
-@cache
-def measure_machine() -> Machine:
-    """A copy of 2 GiB and an 8192 x 8192 x 8192 product of random matrices; medians of 20."""
-    source = torch.randn(1 << 29, device="cuda").view(torch.uint8)
-    target = torch.empty_like(source)
-    bandwidth = 2 * source.numel() / median_seconds(lambda: target.copy_(source))
-    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    rate = 2 * 8192**3 / median_seconds(lambda: torch.mm(a, b))
-    return Machine(bandwidth, rate)
-
-
-def median_seconds(work: Callable[[], Any], *, runs: int = 20, warm_up: int = 3) -> float:
-    """Median device time of `work` by CUDA events."""
-    for _ in range(warm_up):
-        work()
-    times = []
-    for _ in range(runs):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        work()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) / 1000)
-    return statistics.median(times)
 
 
 def step_floor(
@@ -167,10 +132,3 @@ def run_call(engine: Engine, root: Sequence[int], requests: Sequence[Request], p
 def prompt_tokens(count: int, seed: int, vocabulary: int) -> tuple[int, ...]:
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.randint(3, vocabulary, (count,), generator=generator).tolist())
-
-
-def free_memory() -> None:
-    import gc
-
-    gc.collect()
-    torch.cuda.empty_cache()

@@ -18,16 +18,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from benchmarks._gpu import (
-    Machine,
-    free_memory,
-    measure_machine,
-    median_seconds,
-    prompt_tokens,
-    random_model,
-    run_call,
-    step_floor,
-)
+from benchmarks._gpu import prompt_tokens, random_model, run_call, step_floor
+from benchmarks._machine import Machine, free_memory, measure_machine, median_seconds
 from benchmarks._report import Row, write_report
 from engine.models import Model
 from engine.models.attention import ATTENTION_NAME

@@ -164,7 +164,7 @@ def reference(architecture: Architecture) -> dict[str, float]:
 
 def floor(architecture: Architecture) -> dict[str, float]:
     """The operations of forward and backward at the measured matrix rate, and the captured step on one fixed batch."""
-    from benchmarks._gpu import measure_machine, median_seconds
+    from benchmarks._machine import measure_machine, median_seconds
 
     model = build_model(model_config(architecture)).cuda().to(memory_format=torch.channels_last).train()
     batch = random_batch(0)

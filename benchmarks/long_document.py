@@ -5,7 +5,8 @@ A document of 20,000 tokens is computed once; each question is a prompt of its o
 
 from __future__ import annotations
 
-from benchmarks._gpu import free_memory, measure_machine, prompt_tokens, random_model, run_call, step_floor
+from benchmarks._gpu import prompt_tokens, random_model, run_call, step_floor
+from benchmarks._machine import free_memory, measure_machine
 from benchmarks._report import Row, write_report
 from engine.sampling import Engine, Request, SamplingParams
 

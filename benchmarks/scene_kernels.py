@@ -1,6 +1,6 @@
 """The render kernels at the paper's grid beside plain torch and the floor: python -m benchmarks.scene_kernels
 
-Needs one CUDA GPU, torch and triton. Takes about half a minute. --tune times other
+Needs one CUDA GPU, torch and triton. Takes about half a minute. --tune all times other
 block sizes of the march instead and writes nothing.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks._gpu import free_memory, measure_machine, median_seconds
+from benchmarks._machine import free_memory, measure_machine, median_seconds
 from benchmarks._report import Row, write_report
 from kernels.render import lift, march, reference
 from kernels.render.march import Blocks, launch
@@ -116,24 +116,34 @@ def timed(call: Callable[..., Tensor], inputs: list[Tensor]) -> tuple[float, flo
     return *seconds, torch.cuda.max_memory_allocated() - before
 
 
-def tune() -> None:
-    """Times of the march, forward and backward, by rays and warps of a program."""
+def tune(quick: bool) -> None:
+    """Times of the march, forward and backward, by rays and warps of a program, in the order of pixels and by tiles of
+    8 x 4 pixels. quick: only the likely ones."""
     origins, directions = cameras()
-    for fog, rays, warps in itertools.product((True, False), (8, 16, 32, 64), (1, 2, 4, 8)):
+
+    def tiled(rays: Tensor) -> Tensor:
+        parts = rays.view(PICTURES, SIDE // 4, 4, SIDE // 8, 8, 3)
+        return parts.transpose(2, 3).reshape(1, -1, 3).contiguous()
+
+    sizes = [(16, 1), (32, 1), (32, 2), (64, 2)] if quick else itertools.product((8, 16, 32, 64), (1, 2, 4))
+    for fog, (rays, warps) in itertools.product((True,) if quick else (True, False), list(sizes)):
         work, blocks = marching(CHANNELS[0], fog=fog), Blocks(rays, warps)
-        along = {"near": 0.5, "far": 96.0, "samples": SAMPLES, "forward": blocks, "backward": blocks}
-        forward, both, _ = timed(lambda field: launch(field, origins, directions, **along)[0], work.inputs)  # noqa: B023
-        print(f"{work.name:20} {rays:3} rays {warps} warps {1e3 * forward:8.3f} {1e3 * both:8.3f} ms", flush=True)
+        for name, order in (("pixels", lambda each: each), ("tiles", tiled)):
+            along = {"near": 0.5, "far": 96.0, "samples": SAMPLES, "forward": blocks, "backward": blocks}
+            ordered = order(origins), order(directions)
+            forward, both, _ = timed(lambda field: launch(field, *ordered, **along)[0], work.inputs)  # noqa: B023
+            times = f"{1e3 * forward:8.3f} {1e3 * both:8.3f} ms"
+            print(f"{work.name:20} {name:7} {rays:3} rays {warps} warps {times}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--tune", choices=["quick", "all"])
     asked = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("This benchmark needs a CUDA device.")
     if asked.tune:
-        tune()
+        tune(asked.tune == "quick")
         return
     machine = measure_machine()
     rows = []

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from benchmarks._gpu import free_memory, measure_machine, prompt_tokens, random_model, step_floor
+from benchmarks._gpu import prompt_tokens, random_model, step_floor
+from benchmarks._machine import free_memory, measure_machine
 from benchmarks._report import Row, write_report
 from engine.sampling import Engine, Request, SamplingParams
 

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks._gpu import measure_machine, prompt_tokens, random_model, run_call
+from benchmarks._gpu import prompt_tokens, random_model, run_call
+from benchmarks._machine import measure_machine
 from benchmarks._report import Row, write_report
 from engine.models.parallel import Group
 from engine.sampling import Engine, Request, SamplingParams

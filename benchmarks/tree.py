@@ -10,16 +10,8 @@ import argparse
 import traceback
 from collections.abc import Iterator, Sequence
 
-from benchmarks._gpu import (
-    Machine,
-    Timing,
-    free_memory,
-    measure_machine,
-    prompt_tokens,
-    random_model,
-    run_call,
-    step_floor,
-)
+from benchmarks._gpu import Timing, prompt_tokens, random_model, run_call, step_floor
+from benchmarks._machine import Machine, free_memory, measure_machine
 from benchmarks._report import Row, write_report
 from engine.models import Model
 from engine.sampling import Engine, Request, SamplingParams

@@ -1,9 +1,11 @@
-"""When an experiment will be done, from the measured rate of its shards. Pure functions."""
+"""When an experiment will begin and be done, from the measured rate of shards. Pure functions."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +47,20 @@ def eta_seconds(stages: Iterable[StagePace]) -> float | None:
         stage.remaining / rate for stage in stages if stage.remaining > 0 and (rate := stage_rate(stage.paces)) > 0
     ]
     return max(times, default=None)
+
+
+def starts(free_in: Iterable[float | None], lengths: Iterable[float | None]) -> list[float | None]:
+    """Seconds until each waiting experiment gets its first worker; None where that is not known.
+
+    ``free_in``: of each worker, the seconds until it takes something new. ``lengths``: of each waiting experiment in
+    turn, how long its first shard keeps a worker. None: not known. The soonest free worker takes the next experiment.
+    """
+    workers = [inf if seconds is None else seconds for seconds in free_in]
+    heapq.heapify(workers)
+    found: list[float | None] = []
+    for length in lengths:
+        start = workers[0] if workers else inf
+        found.append(None if start == inf else start)
+        if workers:
+            heapq.heapreplace(workers, start + (inf if length is None else length))
+    return found

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from jobs import dispatch, live, logbook
+from jobs import dispatch, live, logbook, usage
 from jobs.models import ENDED, Experiment, Shard, ShardStatus, Status, next_seq
 from jobs.selection import best_queued
 
@@ -115,7 +115,7 @@ def _claim(shard: Shard, worker: str) -> Lease | None:
             resumed_from=F("done"),
             seq=seq,
         )
-        if not won:
+        if not won or usage.is_over(shard.experiment_id):
             transaction.set_rollback(True)
             return None
         Experiment.objects.filter(pk=shard.experiment_id, status=Status.QUEUED).update(
@@ -160,6 +160,7 @@ def release(lease: Lease, reason: str) -> None:
 
 
 def _leave(shard: Shard, to: str, seq: int, **fields: Any) -> None:
+    usage.record_attempt(shard, timezone.now())
     _move(Shard.objects.filter(pk=shard.pk), to, lease_until=None, seq=seq, **fields)
 
 
@@ -218,6 +219,8 @@ def cancel(experiment_id: int, reason: str) -> None:
     with transaction.atomic():
         seq = next_seq(experiment_id)
         now = timezone.now()
+        for shard in Shard.objects.filter(experiment_id=experiment_id, status=S.RUNNING):
+            usage.record_attempt(shard, now)
         _move(
             Shard.objects.filter(experiment_id=experiment_id), S.CANCELLED, lease_until=None, finished_at=now, seq=seq
         )

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from jobs import metrics
 from jobs.announcer import announcer
 from jobs.forecast import Pace, StagePace, eta_seconds
-from jobs.models import Artifact, Experiment, LogLine, Queue, Shard, ShardStatus, Status, Worker
+from jobs.models import Artifact, Experiment, LogLine, Queue, ShardStatus, Status, Worker
+from jobs.selection import waiting_order
 
 MOST_LOG_LINES = 200
 MOST_FAILURES = 5
@@ -135,20 +136,16 @@ def _waiting(experiment: Experiment, stages: list[dict[str, Any]]) -> dict[str, 
     if queue is None or busy or experiment.has_ended:
         return {"queue_position": None, "waiting_for": None, "waiting": None}
     label = Queue(queue).label
-    position = _queue_position(experiment, queue) if experiment.status == Status.QUEUED else None
-    if not has_workers(queue):
+    place = next((each for each in waiting_order(queue) if each.experiment.pk == experiment.pk), None)
+    position = place.position if place and experiment.status == Status.QUEUED else None
+    if place and place.reason:
+        sentence = place.reason
+    elif not has_workers(queue):
         sentence = f"No {label} worker is running. Start one with: python manage.py worker {queue}"
     else:
-        place = f", {ordinal(position)} in the queue" if position else ""
-        sentence = f"Waiting for a {label} worker{place}."
+        turn = f", {ordinal(position)} in the queue" if position else ""
+        sentence = f"Waiting for a {label} worker{turn}."
     return {"queue_position": position, "waiting_for": f"a {label} worker", "waiting": sentence}
-
-
-def _queue_position(experiment: Experiment, queue: str) -> int:
-    """1 = next. By priority and age; the fair share between teams can only move teams that run less forward."""
-    ahead = Q(priority__gt=experiment.priority) | Q(priority=experiment.priority, created_at__lt=experiment.created_at)
-    waiting = Shard.objects.filter(queue=queue, status=S.QUEUED).values("experiment_id")
-    return 1 + Experiment.objects.filter(ahead, pk__in=waiting).count()
 
 
 def has_workers(queue: str) -> bool:

@@ -70,6 +70,8 @@ class Experiment(models.Model):
     stages = models.JSONField(default=list)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     priority = models.IntegerField(choices=Priority, default=Priority.NORMAL)
+    # Within a team and a priority: lower goes first, then the older one. Owners change it on the queue page.
+    place = models.IntegerField(default=0, db_default=0)
     reason = models.TextField(blank=True)  # why it failed or was cancelled, in words
     last_seq = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
@@ -160,9 +162,39 @@ class Worker(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
     shard = models.ForeignKey(Shard, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # True: finishes what it does and takes nothing new, until it is told otherwise or starts again.
+    draining = models.BooleanField(default=False, db_default=False)
 
     def __str__(self) -> str:
         return self.name
+
+
+class Quota(models.Model):
+    """What a team may use. Empty: as much as there is. Only the operator sets it (manage.py quota)."""
+
+    team = models.OneToOneField("accounts.Team", on_delete=models.CASCADE, related_name="quota")
+    gpu_hours = models.FloatField(null=True, blank=True)  # a calendar month, over all GPU workers
+    shards = models.PositiveIntegerField(null=True, blank=True)  # that run at once, on both queues together
+    storage = models.PositiveBigIntegerField(null=True, blank=True)  # bytes of artifacts
+
+    def __str__(self) -> str:
+        return f"quota of {self.team}"
+
+
+class WorkerTime(models.Model):
+    """How long workers worked for a team on one day. Only jobs.usage writes it; it outlives the experiments."""
+
+    team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="worker_time")
+    day = models.DateField()  # on which the attempts ended, in UTC
+    queue = models.CharField(max_length=3, choices=Queue)
+    seconds = models.FloatField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "day", "queue"], name="one_time_per_day_and_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} s on {self.day}"
 
 
 class LogLine(models.Model):

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from jobs import dispatch, leases
+from jobs import dispatch, leases, retention
 from jobs.models import Experiment, Queue, Shard, ShardStatus, Status, Worker, next_seq
 
 logger = logging.getLogger(__name__)
@@ -25,9 +25,11 @@ _SILENCE_SECONDS = 60.0  # after which a worker is taken off the list
 def run(stopping: threading.Event) -> None:
     """Reconcile until ``stopping`` is set; a database that is away only delays the next round."""
     pause = min(_LONGEST_ROUND_SECONDS, settings.LEASE_SECONDS / 2)
+    prune_daily = retention.Daily(retention.prune)
     while not stopping.is_set():
         try:
             reconcile()
+            prune_daily()
         except DatabaseError as error:
             logger.warning("the database does not answer: %s", error)
         connection.close()
@@ -58,7 +60,7 @@ def _roll_up_idle() -> None:
 def ring_idle_workers(queue: str) -> int:
     """Ring once per idle worker while shards are queued; returns how often."""
     queued = Shard.objects.filter(queue=queue, status=ShardStatus.QUEUED).count()
-    idle = Worker.objects.filter(queue=queue, shard=None).count() if queued else 0
+    idle = Worker.objects.filter(queue=queue, shard=None, draining=False).count() if queued else 0
     rings = min(queued, idle)
     if rings:
         dispatch.ring(queue, rings)

@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import Sum
 from pydantic import BaseModel, ValidationError
 
-from jobs import leases, live, logbook
+from jobs import leases, live, logbook, usage
 from jobs.kinds.base import Kind, SpecError, StagePlan
-from jobs.models import Artifact, Experiment, Priority, Shard, ShardStatus, Status, next_seq
+from jobs.models import Artifact, Experiment, Priority, Queue, Shard, ShardStatus, Status, next_seq
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def submit(
         raise Refused(str(error)) from None
     seq = next_seq(experiment.pk)
     apply_plan(experiment, spec, seq)
+    _keep_to_quota(experiment)
     logbook.write(experiment.pk, seq, [logbook.Line(f"Submitted by {by or owner}.")])
     leases.roll_up(experiment.pk, seq)
     experiment.refresh_from_db()
@@ -163,6 +164,16 @@ def set_priority(*, experiment: Experiment, priority: int) -> None:
 
 
 @transaction.atomic
+def reorder(*, team: Any, experiments: Sequence[Experiment]) -> None:
+    """Have the team's experiments begin in this order, as far as their priorities are alike. Those that are not named
+    come after them."""
+    if any(experiment.team_id != team.pk for experiment in experiments):
+        raise Refused("Only the team's own experiments can be ordered.")
+    for place, experiment in enumerate(experiments):
+        Experiment.objects.filter(pk=experiment.pk).update(place=place - len(experiments))
+
+
+@transaction.atomic
 def rename(*, experiment: Experiment, name: str) -> None:
     _set(_locked(experiment), name=name, note=f"Renamed to {name}.")
 
@@ -203,7 +214,14 @@ def _set(experiment: Experiment, *, note: str, **fields: Any) -> None:
     live.announce_on_commit(experiment.pk)
 
 
+def _keep_to_quota(experiment: Experiment) -> None:
+    needs_gpu = any(stage["queue"] == Queue.GPU for stage in experiment.stages)
+    if refusal := usage.refusal(experiment.team_id, needs_gpu=needs_gpu):
+        raise Refused(refusal)
+
+
 def _queue_again(experiment: Experiment, seq: int, note: str) -> None:
+    _keep_to_quota(experiment)
     if experiment.has_ended:
         Experiment.objects.filter(pk=experiment.pk).update(
             status=Status.QUEUED, reason="", started_at=None, finished_at=None

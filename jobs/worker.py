@@ -24,6 +24,7 @@ from engine.sandbox.types import Level
 from jobs import dispatch, leases
 from jobs.announcer import announcer
 from jobs.devices import Processor, describe, processors
+from jobs.log_context import log_context
 from jobs.models import Queue, Shard, ShardStatus, Worker
 from jobs.supervisor import Attempt
 from jobs.warm_runner import WarmRunner
@@ -59,7 +60,7 @@ class ThisWorker:
         if self.queue == Queue.CPU:
             _show_sandbox()
         self._look()
-        self._write_row(started_at=timezone.now())
+        self._write_row(started_at=timezone.now(), draining=False)
         connection.close()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -68,12 +69,15 @@ class ThisWorker:
         with self._lock:
             if self.stopping.is_set():
                 return False
+            if Worker.objects.filter(name=self.name, draining=True).exists():
+                return False
             lease = leases.claim_next(queue, self.name)
             if lease is None:
                 return False
             self._show(lease.shard_id)
             try:
-                Attempt(lease, self._runner, self.stopping).run()
+                with log_context(worker=self.name, shard=lease.shard_id, claim=lease.claim):
+                    Attempt(lease, self._runner, self.stopping).run()
             finally:
                 self._show(None)
         if not self.stopping.is_set() and Shard.objects.filter(queue=queue, status=ShardStatus.QUEUED).exists():

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from webapp.experiments.access import LinkEnded
 from webapp.rate_limits import TooManyAttempts
-from webapp.sharing.models import ShareLink
+from webapp.sharing.access import LinkClosed
+from webapp.sharing.models import ShareLink, State
+from webapp.sharing.uses import note_use
 
 # Share links and invitations: see webapp.experiments.live_urls and webapp.accounts.urls.
-TOKEN_PATHS = ("/s/", "/join/")
+TOKEN_PATHS = ("/s/", "/e/", "/join/")
 
 
 class LinkMiddleware:
@@ -29,16 +30,17 @@ class LinkMiddleware:
         response = self.get_response(request)
         if request.path_info.startswith(TOKEN_PATHS):
             response["Referrer-Policy"] = "no-referrer"
-            response["X-Robots-Tag"] = "noindex"
+            response["X-Robots-Tag"] = "noindex, nofollow, noarchive"
             response["Cache-Control"] = "private"
         link: ShareLink | None = getattr(request, "canopy_share", None)
         if link is not None and response.headers.get("Content-Type", "").startswith("text/html"):
-            link.record_use()  # a page that was opened; its polling and downloads are no further use
+            note_use(link)  # a page that was opened; its polling and downloads are no further use
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, LinkEnded):
-            return render(request, "410.html", status=410)
+        if isinstance(exception, LinkClosed):
+            is_paused = exception.state == State.PAUSED
+            return render(request, "410.html", {"is_paused": is_paused}, status=403 if is_paused else 410)
         if isinstance(exception, TooManyAttempts):
             return render(request, "429.html", {"exception": exception}, status=429)
         return None

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 import django_stubs_ext
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 from engine.endpoint import EndpointError, parse_endpoints
 from webapp import env
@@ -86,6 +87,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "webapp.operations.requests.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
@@ -233,7 +235,7 @@ VERIFICATION: dict[str, Any] = {
 API_REQUESTS_A_MINUTE = env.integer("CANOPY_API_REQUESTS_A_MINUTE", 600, least=1)  # of one token
 API_SUBMITS_A_MINUTE = env.integer("CANOPY_API_SUBMITS_A_MINUTE", 60, least=1)
 
-# --- accounts, mail, files, pages -------------------------------------------------------------------------------------
+# --- accounts, mail, pages --------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "sign-in"
@@ -253,11 +255,36 @@ EMAIL_USE_TLS = env.boolean("CANOPY_SMTP_TLS", True)
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
 DEFAULT_FROM_EMAIL = env.text("CANOPY_MAIL_FROM", "canopy@localhost")
 
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _storage() -> dict[str, Any]:
+    """Where artifacts and uploads are kept: a folder, or a bucket that speaks S3 (CANOPY_S3_BUCKET)."""
+    bucket = env.text("CANOPY_S3_BUCKET")
+    if not bucket:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "endpoint_url": env.text("CANOPY_S3_URL") or None,
+            "region_name": env.text("CANOPY_S3_REGION") or None,
+            "access_key": env.secret("CANOPY_S3_KEY") or None,
+            "secret_key": env.secret("CANOPY_S3_SECRET") or None,
+            "location": env.text("CANOPY_S3_PREFIX"),
+            "default_acl": None,  # the bucket's own rules
+            "file_overwrite": False,
+            "addressing_style": "path",  # servers other than Amazon's rarely have a name for each bucket
+            "signature_version": "s3v4",
+        },
+    }
+
+
 MEDIA_ROOT = DATA_DIR / "artifacts"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES: dict[str, dict[str, Any]] = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": _storage(),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = DEBUG
@@ -284,11 +311,41 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- what operators see -----------------------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.secret("CANOPY_METRICS_TOKEN")  # empty: no /metrics
+
+# Days after which something is removed for good; 0: never (webapp.operations.retention).
+KEEP_LOG_DAYS = env.integer("CANOPY_KEEP_LOG_DAYS", 0)
+KEEP_EXPERIMENT_DAYS = env.integer("CANOPY_KEEP_EXPERIMENT_DAYS", 0)
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "context": {"()": "jobs.log_context.ContextFilter"},
+        "hide_tokens": {"()": "webapp.operations.logs.HideTokens"},
+    },
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s%(context)s"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s %(message)s",
+            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
+            "reserved_attrs": [*RESERVED_ATTRS, "context"],  # the ids are fields of their own
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": env.choice("CANOPY_LOG_FORMAT", "text", ["text", "json"]),
+            "filters": ["context"],
+        }
+    },
     "root": {"handlers": ["console"], "level": env.text("CANOPY_LOG_LEVEL", "INFO")},
-    "loggers": {"httpx": {"level": "WARNING"}, "django.channels.server": {"level": "WARNING"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "django.request": {"filters": ["hide_tokens"]},
+    },
 }

@@ -7,6 +7,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("webapp.accounts.urls")),
     path("", include("webapp.api.urls")),
+    path("", include("webapp.operations.urls")),
     path("", include("webapp.prices.urls")),
     path("", include("webapp.boards.urls")),
     path("", include("webapp.sharing.urls")),

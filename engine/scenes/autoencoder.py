@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engine.scenes.blocks import ConvBlock, group_norm, tower
+from engine.scenes.networks import FieldRefiner, PictureDecoder, PictureEncoder, ray_geometry
 from kernels.render import lift, march
 
 # A cell's density at the start: a ray passes about e times as much as it takes over the depth of the grid.
 _THIN = -3.0
+_FEW = 0.02  # of a ray's light: voxels that get less show little of their features
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,11 @@ class SceneConfig:
     near: float = 2.0  # voxels
     far: float = 96.0  # voxels
     samples: int = 96  # along a rendered ray
-    width: int = 64
+    width: int = 64  # of the networks on pictures
+    voxel_width: int = 32  # of the network on voxels
     image_weight: float = 1.0
     depth_weight: float = 0.5
+    frustum_weight: float = 0.05
     perceptual_weight: float = 0.1
     density_weight: float = 1e-3
 
@@ -78,29 +81,51 @@ class SceneAutoencoder(nn.Module):
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()
         self.config = config
-        halvings = config.stride.bit_length() - 1
-        self.encoder = nn.Sequential(
-            *tower(3, config.width, halvings), nn.Conv2d(config.width, config.bins + config.channels, 1)
-        )
-        self.decoder = _Decoder(config.channels, config.width, halvings)
-        # What rays see that leave the grid: the sky.
-        self.background = nn.Parameter(torch.zeros(config.channels))
+        self.encoder = PictureEncoder(config.stride, config.width, config.bins + config.channels)
+        self.refiner = FieldRefiner(config.channels, config.voxel_width)
+        self.decoder = PictureDecoder(config.channels, config.width, config.stride)
+        # What rays see that leave the grid, by their elevation: the sky.
+        self.background = nn.Linear(2, config.channels)
         # Cells grow with depth, as what they show shrinks: equal steps in the logarithm.
         edges = torch.logspace(0, 1, config.bins + 1, base=config.far / config.near) * config.near
         self.register_buffer("depths", (edges[1:] + edges[:-1]) / 2, persistent=False)
         self.register_buffer("widths", edges.diff(), persistent=False)
 
     def encode(self, images: Tensor, rays: Rays) -> Tensor:
-        """The voxel field [B, Z, Y, X, 1 + C] of pictures [B, N, 3, h, w]: their frustums lifted and pooled."""
-        batch = len(images)
-        maps = self.encoder(images.flatten(0, 1) * 2 - 1).movedim(1, -1)  # [BN, H, W, D + C]
-        maps = maps.reshape(batch, -1, maps.shape[-1]).float()
-        density, features = maps.split([self.config.bins, self.config.channels], dim=-1)
+        """The voxel field [B, Z, Y, X, 1 + C] of pictures [B, N, 3, h, w]: their frustums lifted, pooled, refined."""
+        return self.pool(*self.frustums(images, rays), rays)
+
+    def frustums(self, images: Tensor, rays: Rays) -> tuple[Tensor, Tensor]:
+        """Densities [B, N, H, W, D] and features [B, N, H, W, C] of pictures [B, N, 3, h, w]."""
+        geometry = ray_geometry(rays.origins, rays.directions, self.config.grid[0]).flatten(0, 1).movedim(-1, 1)
+        maps = self.encoder(images.flatten(0, 1), geometry).movedim(1, -1).float()
+        density, features = maps.view(*rays.origins.shape[:-1], -1).split(
+            [self.config.bins, self.config.channels], dim=-1
+        )
+        return F.softplus(density + _THIN), features
+
+    def pool(self, density: Tensor, features: Tensor, rays: Rays) -> Tensor:
+        """The voxel field of frustums.
+
+        The paper takes the plain mean of a voxel's cells, in which cells that lie in the shadow of their own picture
+        count as much as those that are seen. Here the mean of the features is divided by that of the weights, lifted as
+        one channel more: the mean over the light that ends in the voxel (ours).
+        """
+        batch = len(density)
+        weighed = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
         origins, directions = (part.reshape(batch, -1, 3) for part in rays)
-        with torch.autocast(images.device.type, enabled=False):
-            field, _ = lift(
-                F.softplus(density + _THIN), features, origins, directions, self.depths, self.widths, self.config.grid
+        with torch.autocast(density.device.type, enabled=False):
+            lifted, _ = lift(
+                density.reshape(batch, -1, self.config.bins),
+                weighed.reshape(batch, -1, self.config.channels + 1),
+                origins,
+                directions,
+                self.depths,
+                self.widths,
+                self.config.grid,
             )
+        light = lifted[..., -1:]
+        field: Tensor = self.refiner(torch.cat([lifted[..., :1], light, lifted[..., 1:-1] / (light + _FEW)], dim=-1))
         return field
 
     def render(self, field: Tensor, rays: Rays) -> Rendered:
@@ -112,7 +137,9 @@ class SceneAutoencoder(nn.Module):
             features, depth, total = march(
                 field.float(), origins, directions, near=config.near, far=config.far, samples=config.samples
             )
-        features = features + (1 - total)[..., None] * self.background
+        elevation = directions[..., 2:] / directions.norm(dim=-1, keepdim=True)
+        behind = self.background(torch.cat([elevation, elevation.square()], dim=-1)).float()
+        features = features + (1 - total)[..., None] * behind
         maps = features.view(batch * views, height, width, -1).movedim(-1, 1)
         image = self.decoder(maps)
         shape = (batch, views, height, width)
@@ -125,12 +152,15 @@ class SceneAutoencoder(nn.Module):
         """Weighted losses of the views ``asked``, rendered from the field of the views ``given``.
 
         Image and depth terms are the paper's; the perceptual one (`perceptual` of two batches of pictures), the
-        opacity, and the one that keeps empty space empty, log(1 + 2 sigma^2) (Hedman et al. 2021), are ours.
+        opacity, the one that keeps empty space empty, log(1 + 2 sigma^2) (Hedman et al. 2021), and the one that tells
+        each given picture where its light ends, -log O_d of the cell at the measured depth, are ours. Depths beyond the
+        grid say nothing: what is there cannot be built.
         """
         config = self.config
-        field = self.encode(given.images, given.rays)
+        frustums = self.frustums(given.images, given.rays)
+        field = self.pool(*frustums, given.rays)
         seen = self.render(field, asked.rays)
-        known = (asked.valid & (asked.depths < config.far)).float()
+        known = self.buildable(asked).float()
         certain = known + asked.sky.float()
         depth_error = (seen.depth - asked.depths).abs() / asked.depths.clamp(min=config.near)
         losses = {
@@ -141,26 +171,31 @@ class SceneAutoencoder(nn.Module):
             * ((seen.accumulation - known).abs() * certain).sum()
             / certain.sum().clamp(min=1),
             "density": config.density_weight * torch.log1p(2 * field[..., 0].square()).mean(),
+            "frustum": config.frustum_weight * self._frustum_loss(frustums[0], given),
         }
         if perceptual is not None:
             both = (part.flatten(0, 1) for part in (seen.image, asked.images))
             losses["perceptual"] = config.perceptual_weight * perceptual(*both).mean()
         return losses
 
+    def buildable(self, views: Views) -> Tensor:
+        """[B, N, H, W]: where the measured surface lies in the grid and within reach."""
+        points = views.rays.origins + views.depths[..., None] * views.rays.directions
+        z, y, x = self.config.grid
+        inside = ((points >= 0) & (points < points.new_tensor([x, y, z]))).all(-1)
+        return views.valid & (views.depths > self.config.near) & (views.depths < self.config.far) & inside
 
-class _Decoder(nn.Module):
-    """Feature maps [N, C, H, W] -> pictures in [0, 1], each side 2^doublings times as long."""
-
-    def __init__(self, channels: int, width: int, doublings: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), ConvBlock(width)]
-        for _ in range(doublings):
-            layers += [
-                nn.Upsample(scale_factor=2, mode="nearest"),
-                nn.Conv2d(width, width, 3, padding=1),
-                ConvBlock(width),
-            ]
-        self.layers = nn.Sequential(*layers, group_norm(width), nn.SiLU(), nn.Conv2d(width, 3, 3, padding=1))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.sigmoid(self.layers(maps).float())
+    def _frustum_loss(self, density: Tensor, views: Views) -> Tensor:
+        """Mean of -log O_d over the given pictures' cells of known depth, d the bin of that depth."""
+        config = self.config
+        known = views.valid & (views.depths > config.near) & (views.depths < config.far)
+        edges = self.depths + self.widths / 2
+        bin_ = torch.bucketize(views.depths.contiguous(), edges).clamp(max=config.bins - 1)[..., None]
+        optical = density * self.widths * views.rays.directions.norm(dim=-1, keepdim=True)
+        through = optical.cumsum(-1)
+        here = optical.gather(-1, bin_)
+        before = through.gather(-1, bin_) - here
+        # log O_d = -before + log(1 - exp(-here)); the clamp bounds the slope where a cell is still clear.
+        surprise = before - torch.log(-torch.expm1(-here.clamp(min=1e-3)))
+        loss: Tensor = (surprise[..., 0] * known).sum() / known.sum().clamp(min=1)
+        return loss

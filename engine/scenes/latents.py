@@ -9,6 +9,7 @@ Voxel fields are [B, C, Z, Y, X] with the vertical axis Z first among the axes, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class LatentConfig:
     width: int = 128
     kl_weight: float = 1e-4
     commitment: float = 0.25  # van den Oord et al. 2017
+    empty_weight: float = 0.1  # of an error where nothing is, against 1 + this where a voxel stops all light
+    drop: float = 0.15  # how often a scene of a training batch is decoded without g, and without g and f
 
     def __post_init__(self) -> None:
         z, y, x = self.grid
@@ -94,24 +97,43 @@ class LatentAutoencoder(nn.Module):
         f, f_loss, f_usage = self.quantise_f(self.to_f(folded))
         return Encoded({"g": g, "c": c, "f": f}, kl, c_loss + f_loss, {"c": c_usage, "f": f_usage})
 
-    def snap(self, latents: dict[Group, Tensor]) -> dict[Group, Tensor]:
+    def snap(self, latents: Mapping[Group, Tensor]) -> dict[Group, Tensor]:
         """Latents with c and f moved to their nearest codes: what the diffusion model draws lies beside them."""
-        return {**latents, "c": self.quantise_c(latents["c"])[0], "f": self.quantise_f(latents["f"])[0]}
+        quantisers = {"c": self.quantise_c, "f": self.quantise_f}
+        return {group: quantisers[group](each)[0] if group in quantisers else each for group, each in latents.items()}
 
-    def decode(self, latents: dict[Group, Tensor]) -> Tensor:
-        """V [B, C, Z, Y, X] of latents."""
-        coarse = self.from_c(latents["c"])
-        hidden = self.from_f(latents["f"]) + F.interpolate(coarse, latents["f"].shape[2:], mode="bilinear")
-        scale, shift = self.from_g(latents["g"])[:, :, None, None].chunk(2, dim=1)
+    def decode(self, latents: Mapping[Group, Tensor]) -> Tensor:
+        """V [B, C, Z, Y, X] of latents. Without "g", or "g" and "f", their place is taken by zeros (see `drop`)."""
+        count, shapes = len(latents["c"]), self.config.shapes
+        fine = latents["f"] if "f" in latents else latents["c"].new_zeros(count, *shapes.f)
+        vector = latents["g"] if "g" in latents else latents["c"].new_zeros(count, shapes.g)
+        hidden = self.from_f(fine) + F.interpolate(self.from_c(latents["c"]), fine.shape[2:], mode="bilinear")
+        scale, shift = self.from_g(vector)[:, :, None, None].chunk(2, dim=1)
         hidden = self.to_field(self.norm(hidden) * (1 + scale) + shift)
         field: Tensor = self.out(hidden)
         return field.view(len(field), self.config.channels, *self.config.grid)
 
     def losses(self, field: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """``voxel`` (mean absolute error) and the weighted regularisers; their sum is what is minimised."""
+        """``voxel`` (weighted mean absolute error) and the weighted regularisers; their sum is what is minimised."""
+        return self.reconstruct(field, generator)[1]
+
+    def reconstruct(self, field: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """V of its own latents, and `losses`.
+
+        Some scenes are decoded without g, some without g and f: so each latent holds what those before it cannot, and
+        one model serves the ablations c and c + f (ours). Errors weigh more where there is something: most of
+        a scene is empty, and a mean over all of it would be content with nothing at all.
+        """
         encoded = self.encode(field, generator)
-        return {
-            "voxel": (self.decode(encoded.latents) - field).abs().mean(),
+        latents = dict(encoded.latents)
+        if self.training:
+            chance = torch.rand(len(field), generator=generator, device=field.device)
+            latents["g"] = latents["g"] * (chance >= 2 * self.config.drop)[:, None]
+            latents["f"] = latents["f"] * (chance >= self.config.drop)[:, None, None, None]
+        decoded = self.decode(latents)
+        weights = field[:, :1] + self.config.empty_weight
+        return decoded, {
+            "voxel": ((decoded - field).abs() * weights).mean() / weights.mean(),
             "kl": self.config.kl_weight * encoded.kl,
             "commitment": self.config.commitment * encoded.commitment,
         }

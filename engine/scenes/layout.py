@@ -71,9 +71,7 @@ def fit_layout(cameras: Cameras, grid: tuple[int, int, int], points: Tensor | No
     """
     centres = cameras.centres
     if points is not None and len(points):
-        kept = points[torch.linspace(0, len(points) - 1, min(len(points), 200_000)).long()]
-        low = torch.minimum(torch.quantile(kept, 0.02, dim=0), centres.min(0).values)
-        high = torch.maximum(torch.quantile(kept, 0.98, dim=0), centres.max(0).values)
+        low, high = extent(cameras, points)
         middle, size = (low + high) / 2, (high - low).clamp(min=1e-6) * 1.02
     else:
         middle = looked_at(cameras)
@@ -82,6 +80,14 @@ def fit_layout(cameras: Cameras, grid: tuple[int, int, int], points: Tensor | No
     x, y, z = middle.tolist()
     width, length, height = size.tolist()
     return Layout.around((x, y, z), (width, length, height), grid)
+
+
+def extent(cameras: Cameras, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper corner (3,) of what holds the cameras and points (P, 3), but for 2 % of these at either end."""
+    kept = points[torch.linspace(0, len(points) - 1, min(len(points), 200_000)).long()]
+    low = torch.minimum(torch.quantile(kept, 0.02, dim=0), cameras.centres.min(0).values)
+    high = torch.maximum(torch.quantile(kept, 0.98, dim=0), cameras.centres.max(0).values)
+    return low, high
 
 
 def looked_at(cameras: Cameras) -> Tensor:

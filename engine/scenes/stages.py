@@ -19,6 +19,7 @@ from torch import Tensor
 from engine.scenes.autoencoder import Rays, SceneAutoencoder, Views
 from engine.scenes.diffusion.hierarchy import Group, SceneDiffusion
 from engine.scenes.latents import LatentAutoencoder
+from engine.scenes.trajectory import NUMBERS
 from engine.training.checkpoint import as_saved
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]
@@ -109,7 +110,10 @@ class AutoencoderStage:
 
 
 class LatentStage:
-    """The latents of the fields that a trained auto-encoder makes."""
+    """The latents of the fields that a trained auto-encoder makes, each turned by a random number of right angles.
+
+    Voxels that come back nearly right can look wrong, and voxels that nobody sees do not matter: ``asked`` views are
+    rendered from the decoded field and compared with the pictures (ours, with `image_weight`)."""
 
     def __init__(
         self,
@@ -119,14 +123,18 @@ class LatentStage:
         *,
         batch: int = 1,
         given: int = 16,
+        asked: int = 2,
+        image_weight: float = 1.0,
+        perceptual: Perceptual | None = None,
     ) -> None:
-        self.model, self._autoencoder, self._scenes = model, autoencoder.eval(), scenes
-        self._batch, self._given = batch, given
+        self.model, self._autoencoder, self._scenes = model, autoencoder.eval().requires_grad_(False), scenes
+        self._batch, self._given, self._asked, self._image_weight = batch, given, asked, image_weight
+        self._perceptual = perceptual
         self.identity = {
             "stage": "latents",
             "model": as_saved(dataclasses.asdict(model.config)),
             "data": scenes.identity,
-            "batch": [batch, given],
+            "batch": [batch, given, asked, image_weight],
         }
 
     def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
@@ -134,7 +142,20 @@ class LatentStage:
         with torch.no_grad():
             views = self._scenes.views(scenes, which)
             field = bounded(self._autoencoder.encode(views.images, views.rays))
-        return self.model.losses(field, generator)
+        turns = (
+            generator.initial_seed() % 4 if _is_square(field) else 0
+        )  # a number drawn on the device would wait for it
+        decoded, losses = self.model.reconstruct(turned(field, turns), generator)
+        # Any views: those that were encoded are as good a question here as others.
+        _, asked = self._scenes.draw(self._batch, self._asked, generator, encode=True)
+        truth = self._scenes.views(scenes, asked)
+        seen = self._autoencoder.render(unbounded(turned(decoded.float(), -turns)), truth.rays)
+        losses["image"] = self._image_weight * (seen.image - truth.images).abs().mean()
+        if self._perceptual is not None:
+            both = (part.flatten(0, 1) for part in (seen.image, truth.images))
+            weight = self._image_weight * self._autoencoder.config.perceptual_weight
+            losses["perceptual"] = weight * self._perceptual(*both).mean()
+        return losses
 
 
 class DiffusionStage:
@@ -162,25 +183,46 @@ class DiffusionStage:
 
 @torch.no_grad()
 def encode_scenes(
-    autoencoder: SceneAutoencoder, latents: LatentAutoencoder, scenes: SceneTensors, *, given: int = 16
+    autoencoder: SceneAutoencoder, latents: LatentAutoencoder, scenes: SceneTensors, *, given: int = 16, turns: int = 0
 ) -> dict[Group, Tensor]:
-    """The latents of every scene, [S, ...]; trajectories stand behind the numbers of g."""
+    """The latents of every scene, `turned`, [S, ...]; trajectories stand behind the numbers of g."""
     found: dict[Group, list[Tensor]] = {"g": [], "c": [], "f": []}
     which = scenes.given(given)[None]
     for number in range(len(scenes)):
         views = scenes.views(torch.tensor([number], device=scenes.images.device), which)
-        encoded = latents.eval().encode(bounded(autoencoder.eval().encode(views.images, views.rays))).latents
-        encoded["g"] = torch.cat([encoded["g"], scenes.trajectories[number : number + 1]], dim=1)
+        field = bounded(autoencoder.eval().encode(views.images, views.rays))
+        encoded = latents.eval().encode(turned(field, turns)).latents
+        trajectory = turned_trajectory(scenes.trajectories[number : number + 1], turns)
+        encoded["g"] = torch.cat([encoded["g"], trajectory], dim=1)
         for group, values in found.items():
-            values.append(encoded[group])
+            values.append(encoded[group].float())
     return {group: torch.cat(values) for group, values in found.items()}
 
 
 def decode_scene(latents: LatentAutoencoder, drawn: Mapping[Group, Tensor]) -> tuple[Tensor, Tensor]:
-    """Voxel fields [B, Z, Y, X, 1 + C] and trajectories [B, T] of latents that were drawn."""
+    """Voxel fields [B, Z, Y, X, 1 + C] and trajectories [B, T] of latents that were drawn; T is 0 where g was not."""
     size = latents.config.g
-    snapped = latents.snap({**drawn, "g": drawn["g"][:, :size]})
-    return unbounded(latents.decode(snapped)), drawn["g"][:, size:]
+    trajectories = drawn["g"][:, size:] if "g" in drawn else drawn["c"].new_zeros(len(drawn["c"]), 0)
+    known = {group: each[:, :size] if group == "g" else each for group, each in drawn.items()}
+    return unbounded(latents.decode(latents.snap(known)).float()), trajectories
+
+
+def turned(field: Tensor, turns: int) -> Tensor:
+    """Fields or maps [..., Y, X], square, turned about the vertical by right angles: (x, y) -> (y, -x) for each."""
+    return field if turns % 4 == 0 else torch.rot90(field, turns, (-2, -1))
+
+
+def turned_trajectory(trajectories: Tensor, turns: int) -> Tensor:
+    """Trajectories [..., T] of scenes that are `turned`."""
+    parts = trajectories.view(*trajectories.shape[:-1], -1, NUMBERS)
+    for _ in range(turns % 4):
+        x, y, z, east, north, up = parts.unbind(-1)
+        parts = torch.stack([y, -x, z, north, -east, up], dim=-1)
+    return parts.reshape(trajectories.shape)
+
+
+def _is_square(field: Tensor) -> bool:
+    return field.shape[-1] == field.shape[-2]
 
 
 def bounded(field: Tensor) -> Tensor:

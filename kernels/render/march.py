@@ -2,7 +2,9 @@
 
 A program follows a block of neighbouring rays step by step, so that the corners they share come from the cache. The
 field is split into densities and features first: rows of features then begin on a boundary and load as vectors.
-Backward marches again: what lies ahead on a ray follows from the ray's outputs, so nothing but those is kept.
+Backward marches again: what lies ahead on a ray follows from the ray's outputs, so nothing but those is kept. A block
+steps only where one of its rays is in the grid, and the densities of two neighbours along x are read and added to as
+one piece: they nearly always share a sector of the cache, and sectors are what both directions wait for.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, allow-untyped-decorators
@@ -149,13 +151,58 @@ def _corner(i: tl.constexpr, scene, px, py, pz, Z, Y, X):
 
 
 @triton.jit
+def _steps(ox, oy, oz, dx, dy, dz, real, near, step, Z, Y, X, S: tl.constexpr):
+    """First step, and the one after the last, at which a ray of the block is where values are not zero."""
+    enter, leave = _within(ox, dx, X)
+    low, high = _within(oy, dy, Y)
+    enter, leave = tl.maximum(enter, low), tl.minimum(leave, high)
+    low, high = _within(oz, dz, Z)
+    enter, leave = tl.maximum(enter, low), tl.minimum(leave, high)
+    meets = real & (enter <= leave)
+    # A step to spare on both sides, for rounding.
+    first = tl.floor(tl.clamp((enter - near) / step - 1.5, 0.0, S * 1.0)).to(tl.int32)
+    last = tl.floor(tl.clamp((leave - near) / step + 1.5, 0.0, S * 1.0)).to(tl.int32)
+    return tl.min(tl.where(meets, first, S), 0), tl.max(tl.where(meets, last, 0), 0)
+
+
+@triton.jit
+def _within(o, d, size):
+    """Where o + t d enters and leaves (-1, size)."""
+    d = tl.where(tl.abs(d) < 1e-12, 1e-12, d)
+    a, b = (-1 - o) / d, (size - o) / d
+    return tl.minimum(a, b), tl.maximum(a, b)
+
+
+@triton.jit
+def _pair(i: tl.constexpr, scene, px, py, pz, Z, Y, X):
+    """The two corners along x of edge i of 4 around points: (voxel, weight, whether it is in the grid), [points, 2]."""
+    fx, fy, fz = tl.floor(px), tl.floor(py), tl.floor(pz)
+    y, z = fy.to(tl.int32), fz.to(tl.int32)
+    wy, wz = py - fy, pz - fz
+    if i & 1:
+        y += 1
+    else:
+        wy = 1 - wy
+    if i & 2:
+        z += 1
+    else:
+        wz = 1 - wz
+    side = tl.arange(0, 2)[None, :]
+    x = fx.to(tl.int32)[:, None] + side
+    wx = (px - fx)[:, None]
+    weight = tl.where(side == 1, wx, 1 - wx) * (wy * wz)[:, None]
+    inside = ((y >= 0) & (y < Y) & (z >= 0) & (z < Z))[:, None] & (x >= 0) & (x < X)
+    return (((scene * Z + z) * Y + y) * X)[:, None] + x, weight, inside
+
+
+@triton.jit
 def _density(density_ptr, scene, px, py, pz, lit, Z, Y, X):
     """Trilinear density of each point, 0 where not ``lit``."""
-    density = px * 0
-    for i in tl.static_range(8):
-        voxel, weight, inside = _corner(i, scene, px, py, pz, Z, Y, X)
-        density += weight * _wide(tl.load(density_ptr + voxel, mask=inside & lit, other=0.0))
-    return density
+    density = px[:, None] * 0 + tl.arange(0, 2)[None, :] * 0
+    for i in tl.static_range(4):
+        voxel, weight, inside = _pair(i, scene, px, py, pz, Z, Y, X)
+        density += weight * _wide(tl.load(density_ptr + voxel, mask=inside & lit[:, None], other=0.0))
+    return tl.sum(density, 1)
 
 
 @triton.jit
@@ -179,7 +226,8 @@ def _forward(
     c = tl.arange(0, BLOCK_C)
     features = ox[:, None] * 0 + c[None, :] * 0
     depth, taken, light = ox * 0, ox * 0, ox * 0 + 1
-    for s in range(S):
+    first, last = _steps(ox, oy, oz, dx, dy, dz, real, near, step, Z, Y, X, S)
+    for s in range(first, last):
         lit = real & (light > FAINT)
         if tl.max(lit.to(tl.int32), 0) > 0:
             t = near + step * (s + 0.5)
@@ -214,7 +262,8 @@ def _backward(
     ahead += d_depth * _wide(tl.load(depth_ptr + ray, mask=real, other=0.0))
     ahead += d_taken * _wide(tl.load(accumulation_ptr + ray, mask=real, other=0.0))
     light = ox * 0 + 1
-    for s in range(S):
+    first, last = _steps(ox, oy, oz, dx, dy, dz, real, near, step, Z, Y, X, S)
+    for s in range(first, last):
         lit = real & (light > FAINT)
         if tl.max(lit.to(tl.int32), 0) > 0:
             t = near + step * (s + 0.5)
@@ -227,9 +276,12 @@ def _backward(
             ahead -= d_weight * weight
             # More density here takes the light left after it, and takes light from all that is ahead.
             d_sigma = step * length * (d_weight * light - ahead)
+            for i in tl.static_range(4):
+                voxel, share, inside = _pair(i, scene, px, py, pz, Z, Y, X)
+                d_corner = share * d_sigma[:, None]
+                tl.atomic_add(d_density_ptr + voxel, d_corner, mask=inside & lit[:, None], sem="relaxed")
             for i in tl.static_range(8):
                 voxel, share, inside = _corner(i, scene, px, py, pz, Z, Y, X)
-                tl.atomic_add(d_density_ptr + voxel, share * d_sigma, mask=inside & lit, sem="relaxed")
                 tl.atomic_add(
                     d_features_ptr + voxel[:, None] * C + c[None, :],
                     (share * weight)[:, None] * d_out,

@@ -1,4 +1,4 @@
-"""Migrations that carry data."""
+"""Migrations that carry data, and what every migration must keep to so that an update needs no break."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.apps import apps
+from django.db import connection, migrations
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
 
 from jobs import metrics
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# Written before the first release: no installation has older processes.
+BEFORE_FIRST_RELEASE = {
+    "accounts.0001_initial",
+    "jobs.0002_metric_spans_and_processors",
+    "jobs.0003_shards_aside",
+    "sampling.0001_initial",
+    "sampling.0002_verification",
+    "sampling.0003_unknown_values",
+    "sampling.0005_extra_draws",
+}
 
 
 def migrate(*targets: tuple[str, str]) -> Any:
@@ -30,6 +41,7 @@ def before_spans() -> Iterator[Any]:
     migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
 
 
+@pytest.mark.django_db(transaction=True)
 def test_measured_points_become_spans(before_spans: Any) -> None:
     team = before_spans.get_model("accounts", "Team").objects.create(name="Marsh lab")
     experiments = before_spans.get_model("jobs", "Experiment").objects
@@ -53,3 +65,24 @@ def test_measured_points_become_spans(before_spans: Any) -> None:
     spans = MetricSpan.objects.filter(experiment=long.pk)
     assert 256 <= spans.count() <= metrics.MOST_SPANS
     assert set(spans.values_list("width", flat=True)) == {4}
+
+
+def _breaks(operation: Operation) -> bool:
+    """Whether processes of the release before cannot go on beside it (docs/operations.md, Updating without a break)."""
+    if isinstance(operation, migrations.AddField):
+        field = operation.field
+        return not (field.null or field.has_db_default() or field.many_to_many)
+    removes = (migrations.RemoveField, migrations.RenameField, migrations.RenameModel, migrations.DeleteModel)
+    return isinstance(operation, removes)
+
+
+@pytest.mark.django_db
+def test_old_and_new_processes_can_run_side_by_side() -> None:
+    ours = {config.label for config in apps.get_app_configs() if config.name.startswith(("webapp", "jobs"))}
+    loader = MigrationExecutor(connection).loader
+    breaking = {
+        f"{app}.{name}"
+        for (app, name), migration in loader.disk_migrations.items()
+        if app in ours and any(_breaks(operation) for operation in migration.operations)
+    }
+    assert breaking <= BEFORE_FIRST_RELEASE

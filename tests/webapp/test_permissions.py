@@ -67,6 +67,9 @@ PAGES = {
     "password_reset_done": Page(PUBLIC),
     "password_reset_confirm": Page(PUBLIC, ("uidb64", "reset")),
     "password_reset_complete": Page(PUBLIC),
+    "alive": Page(PUBLIC),
+    "ready": Page(PUBLIC),
+    "metrics": Page((404,) * 6),  # a scraper's token opens it: tests.webapp.operations.test_health
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
@@ -91,12 +94,15 @@ PAGES = {
     "board-tile": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code", code="board"),
     "board-delete": post(WRITE, "code", code="board", confirm="delete"),
     "board-versions": Page(READ, ("code",), code="board"),
-    "board-version": Page(READ, ("code", "number"), code="board"),
-    "board-restore": post(WRITE, "code", "number", code="board", base="1"),
+    "board-version": Page(READ, ("code", "version"), code="board"),
+    "board-restore": post(WRITE, "code", "version", code="board", base="1"),
     "board-freeze": post(WRITE, "code", code="board"),
     "board-frozen": Page(READ, ("code",), code="frozen"),
     "board-frozen-numbers": Page(READ, ("code",), code="frozen"),
     "board-frozen-delete": post(WRITE, "code", code="frozen"),
+    "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
+    "queue": Page(READ, ("team",)),
+    "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -115,6 +121,10 @@ PAGES = {
     "experiment-live": Page(READ, ("code",)),
     "experiment-data": Page(READ, ("code", "part")),
     "experiment-download": Page(READ, ("code", "name")),
+    "experiment-offline": Page(READ, ("code",)),
+    "experiment-offline-size": Page(READ, ("code",)),
+    "shared-offline": Page(PUBLIC, ("token",)),
+    "shared-offline-size": Page(PUBLIC, ("token",)),
     "experiment-artifact": Page(READ, ("code", "artifact")),
     "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
     "experiment-try": post(WRITE, "code", code="detection"),  # without a file
@@ -128,9 +138,16 @@ PAGES = {
     "experiment-rename": post(WRITE, "code", name="Other"),
     "experiment-priority": post(WRITE, "code", priority="9"),
     "experiment-delete": post(WRITE, "code", confirm="delete"),
-    "share-create": post((SIGN_IN, 404, 403, 200, 200, SIGN_IN), "code", expires="30"),
+    "share-words": post((SIGN_IN, 404, 403, 400, 400, SIGN_IN), "team"),  # without a scope
+    "share-create": post(WRITE, "team"),  # without a scope
+    "share-revoke-many": post(WRITE, "team"),
+    "share-pause": post(MANAGE, "code", code="link"),
+    "share-resume": post(MANAGE, "code", code="link"),
     "share-revoke": post(MANAGE, "code", code="link"),
+    # What each kind of link opens, and what it does not: tests.webapp.sharing.test_scope.
     "shared": Page(PUBLIC, ("token",)),
+    "embedded": Page(PUBLIC, ("token",)),
+    "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
     "shared-data": Page(PUBLIC, ("token", "part")),
@@ -173,8 +190,12 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
-        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind"}
+        renamed |= {"comparison_token": "token"}
+        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "version": "number"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
+
+
+pytestmark = pytest.mark.usefixtures("broker")  # "ready" asks for it
 
 
 @pytest.fixture
@@ -197,7 +218,19 @@ def world(
     )
     invitation = invite(team, role="member", by=alice)
     link = ShareLink.objects.create(
-        experiment=experiment, token_prefix="secret", token_hash=hash_token("secret-token"), created_by=alice
+        experiment=experiment,
+        token_prefix="secret",
+        token_hash=hash_token("secret-token"),
+        created_by=alice,
+        embed_hosts=["lab.example.org"],
+    )
+    ShareLink.objects.create(
+        team=team,
+        target="comparison",
+        scope={"query": f"e={experiment.code}"},
+        token_prefix="compar",
+        token_hash=hash_token("comparison-token"),
+        created_by=alice,
     )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
     ShareLink.objects.create(
@@ -218,6 +251,7 @@ def world(
             "invitation": invitation,
             "kind": "sampling",
             "price_kind": "tokens",
+            "worker": "gpu@nowhere",
             "price": price.code,
             "tab": "config",
             "part": "forecast",
@@ -225,9 +259,11 @@ def world(
             "artifact": artifact.code,
             "token": "secret-token",
             "detection_token": "picture-token",
+            "comparison_token": "comparison-token",
+            "number": 0,
             "picture_part": "prediction",
             "picture": detection.pictures.earliest("pk").code,
-            "number": 1,
+            "version": 1,
             "uidb64": "MQ",
             "reset": "set-password",
         },

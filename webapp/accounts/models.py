@@ -18,7 +18,7 @@ INVITATION_LIFE = timedelta(days=7)
 
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, name: str, password: str | None = None) -> User:
-        user = self.model(email=self.normalize_email(email).lower(), name=name)
+        user = self.model(email=self.normalize_email(email).lower(), name=name, is_operator=not self.exists())
         user.set_password(password)
         user.full_clean(exclude=["password"])
         user.save()
@@ -32,6 +32,8 @@ class User(AbstractBaseUser):
     email = models.EmailField("e-mail", unique=True)
     name = models.CharField(max_length=80)
     is_active = models.BooleanField(default=True)
+    # Runs the installation: drains workers. The first account is; manage.py operator makes others.
+    is_operator = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -397,9 +397,55 @@ class WorkerOut(Schema):
     host: str
     device: str
     is_alive: bool = Field(description="Whether it reported itself in the last 30 s.")
+    draining: bool = Field(description="Whether it takes no new shard until an operator says so.")
     heartbeat_at: datetime
     experiment: UUID | None = Field(description="What it works on, if that is this team's.")
     processors: list[dict[str, Any]] = Field(description="What each of its processors said at the last heartbeat.")
+
+
+class DrainIn(Schema):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"worker": "gpu@lab-3", "draining": True}]}
+    )
+    worker: str = Field(min_length=1, max_length=100, examples=["gpu@lab-3"])
+    draining: bool = True
+
+
+class PlaceOut(Schema):
+    """An experiment with queued shards. What is another team's has its place and nothing else."""
+
+    position: int | None = Field(description="1: the next free worker takes it; null: a quota is used.")
+    experiment: UUID | None
+    name: str | None
+    priority: str
+    shards_queued: int | None
+    shards_running: int | None
+    why: str = Field(examples=["The next free worker takes it."])
+    starts_in_seconds: float | None = Field(description="Estimated; null where that is not known yet.")
+
+
+class LineOut(Schema):
+    queue: str = Field(examples=["gpu"])
+    workers: int
+    busy: int
+    waiting: list[PlaceOut]
+
+
+class UseOut(Schema):
+    used: float
+    limit: float | None
+
+
+class QueueOut(Schema):
+    queues: list[LineOut]
+    uses: dict[str, UseOut] = Field(
+        description="gpu_hours of this calendar month, shards at once, storage in bytes; each with the team's limit."
+    )
+
+
+class QueueOrderIn(Schema):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"experiments": [EXAMPLE_CODE]}]})
+    experiments: list[UUID] = Field(min_length=1, max_length=1000, description="First first.")
 
 
 class LiveState(Schema):

@@ -1,4 +1,4 @@
-"""Operations on what belongs to a token or a team: who am I, kinds, problem sets, workers."""
+"""Operations on what belongs to a token or a team: who am I, kinds, problem sets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from ninja import Router, Status
 from engine.problems import BUNDLED, ProblemFormatError, bundled, parse_bytes
 from jobs.kinds import all_kinds
 from jobs.kinds.sampling.models import ProblemSet
-from jobs.live import alive_workers
-from jobs.models import Worker
 from webapp.accounts.models import Team
 from webapp.api.auth import may_write, reach_team, token_of
 from webapp.api.errors import Problem
 from webapp.api.models import ApiToken
-from webapp.api.schemas import KindOut, Listing, Me, ProblemSetIn, ProblemSetOut, TeamOut, WorkerOut
+from webapp.api.schemas import KindOut, Listing, Me, ProblemSetIn, ProblemSetOut, TeamOut
 from webapp.experiments.kind_forms import kind_form
 
 router = Router(tags=["teams"])
@@ -112,33 +110,3 @@ def add_problem_set(request: HttpRequest, team: UUID, body: ProblemSetIn) -> Sta
         detail = f"Your team has a set called {body.name} already. Give this one another name."
         raise Problem(409, detail) from None
     return Status(201, _shown(made))
-
-
-@router.get("/teams/{uuid:team}/workers", response=Listing[WorkerOut], operation_id="list_workers", tags=["workers"])
-def list_workers(request: HttpRequest, team: UUID) -> dict[str, Any]:
-    """Every worker that reported itself. What it does for another team is not told."""
-    found, _ = reach_team(request, team)
-    alive = set(alive_workers().values_list("pk", flat=True))
-    workers = Worker.objects.select_related("shard__experiment").order_by("host", "name")
-    return {
-        "items": [
-            {
-                "name": worker.name,
-                "queue": worker.queue,
-                "host": worker.host,
-                "device": worker.device,
-                "is_alive": worker.pk in alive,
-                "heartbeat_at": worker.heartbeat_at,
-                "experiment": _own(worker, found),
-                "processors": worker.processors,
-            }
-            for worker in workers
-        ],
-        "next_cursor": None,
-    }
-
-
-def _own(worker: Worker, team: Team) -> UUID | None:
-    if worker.shard is None or worker.shard.experiment.team_id != team.pk:
-        return None
-    return worker.shard.experiment.code

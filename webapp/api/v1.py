@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import boards, detection, errors, events, experiments, prices, results, teams
+from webapp.api import boards, detection, errors, events, experiments, prices, queue, results, shares, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -101,6 +101,14 @@ api = CanopyAPI(
 )
 errors.install(api)
 for router in (
-    teams.router, boards.router, prices.router, experiments.router, results.router, detection.router, events.router,
-):  # fmt: skip
+    teams.router,
+    boards.router,
+    queue.router,
+    prices.router,
+    experiments.router,
+    results.router,
+    detection.router,
+    shares.router,
+    events.router,
+):
     api.add_router("", router)

@@ -7,7 +7,19 @@
 """
 
 from webapp.client.client import ApiError, Client, Unreachable
-from webapp.client.types import Curve, Experiment, File, Kind, LiveState, Me, ProblemSet, Sample, Team, Worker
+from webapp.client.types import (
+    Curve,
+    Experiment,
+    File,
+    Kind,
+    LiveState,
+    Me,
+    ProblemSet,
+    Sample,
+    ShareLink,
+    Team,
+    Worker,
+)
 
 __all__ = [
     "ApiError",
@@ -20,6 +32,7 @@ __all__ = [
     "Me",
     "ProblemSet",
     "Sample",
+    "ShareLink",
     "Team",
     "Unreachable",
     "Worker",

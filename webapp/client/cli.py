@@ -509,4 +509,4 @@ def _differing(experiments: Sequence[Experiment]) -> list[str]:
 
 
 # The commands of detection add themselves to the same app; they use what is defined above.
-from webapp.client import cli_detection  # noqa: E402, F401
+from webapp.client import cli_detection, cli_share  # noqa: E402, F401

@@ -28,11 +28,13 @@ from webapp.client.types import (
     LabelQuality,
     LiveState,
     Me,
+    NewShareLink,
     Problem,
     ProblemSet,
     Run,
     Sample,
     Score,
+    ShareLink,
     Team,
     TriedPicture,
     Worker,
@@ -195,6 +197,35 @@ class Client:
 
     def _act(self, code: str, action: str, body: Mapping[str, Any] | None = None) -> Experiment:
         return Experiment.model_validate(self._write("POST", f"experiments/{code}/{action}", body))
+
+    # --- share links --------------------------------------------------------------------------------------------------
+
+    def share_links(self, team: str, **query: Any) -> Iterator[ShareLink]:
+        """All that match, a page at a time. ``query``: state, target, mine, q, limit (of a page)."""
+        return self._every(f"teams/{team}/share-links", ShareLink, **query)
+
+    def share_link(self, code: str) -> ShareLink:
+        return ShareLink.model_validate(self._read(f"share-links/{code}"))
+
+    def share(self, team: str, target: str, scope: Mapping[str, Any], **options: Any) -> NewShareLink:
+        """Make a link; its ``url`` is in this answer alone. ``options``: label, days (None: until revoked),
+        include_samples, anonymous, freeze, embed_hosts."""
+        body = {"target": target, "scope": dict(scope), **options}
+        return NewShareLink.model_validate(self._write("POST", f"teams/{team}/share-links", body))
+
+    def pause_share_link(self, code: str) -> ShareLink:
+        return ShareLink.model_validate(self._write("POST", f"share-links/{code}/pause", None))
+
+    def resume_share_link(self, code: str) -> ShareLink:
+        return ShareLink.model_validate(self._write("POST", f"share-links/{code}/resume", None))
+
+    def revoke_share_link(self, code: str) -> ShareLink:
+        return ShareLink.model_validate(self._write("POST", f"share-links/{code}/revoke", None))
+
+    def revoke_share_links(self, team: str, codes: Sequence[str]) -> list[str]:
+        """The codes of those that ended."""
+        found: list[str] = self._write("POST", f"teams/{team}/share-links/revoke", {"codes": list(codes)})["revoked"]
+        return found
 
     # --- results ------------------------------------------------------------------------------------------------------
 

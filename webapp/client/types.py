@@ -240,3 +240,33 @@ class LiveState(Answer):
     @property
     def has_ended(self) -> bool:
         return self.status in ENDED
+
+
+class ShareLink(Answer):
+    code: str
+    team: str
+    target: str
+    scope: dict[str, Any]
+    title: str | None
+    label: str
+    state: str
+    prefix: str
+    include_samples: bool
+    anonymous: bool
+    frozen_at: datetime | None
+    embed_hosts: list[str]
+    shows: list[str]
+    hides: list[str]
+    terms: list[str]
+    made_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    use_count: int
+    last_used_at: datetime | None
+
+
+class NewShareLink(ShareLink):
+    url: str
+    qr: str
+    embed_url: str
+    embed_code: str

@@ -11,21 +11,15 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 
 from jobs.models import Experiment
-from webapp import rate_limits
 from webapp.accounts.models import Membership, Team
 from webapp.sharing.models import ShareLink
 
 View = Callable[..., HttpResponseBase]
 SESSION_TEAM = "team"  # the team whose pages the person saw last
-
-
-class LinkEnded(Exception):
-    """A share link that expired or was revoked; webapp.middleware answers 410."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +62,6 @@ def resolve_member(request: HttpRequest, code: UUID, *, write: bool = False) -> 
     return ExperimentAccess(experiment, can_write=membership.can_write, can_manage=membership.can_manage)
 
 
-def resolve_share(request: HttpRequest, token: str) -> ExperimentAccess:
-    """What a share link opens. Http404 for an unknown token, LinkEnded for one that expired or was revoked."""
-    link = ShareLink.objects.find(token)
-    if link is None:
-        rate_limits.enforce("share-guess", rate_limits.address(request), limit=30, seconds=600)
-        raise Http404("no such link")
-    if not link.is_active:
-        raise LinkEnded
-    request.canopy_share = link  # type: ignore[attr-defined]  # webapp.middleware counts its use
-    return ExperimentAccess(link.experiment, share=link)
-
-
 def for_members(view: View) -> View:
     """Make ``view(request, access, **rest)`` an address ``(request, code, **rest)`` for members of the team."""
 
@@ -88,19 +70,6 @@ def for_members(view: View) -> View:
         return view(request, resolve_member(request, code), **rest)
 
     return wrapper
-
-
-def for_share_links(view: View) -> View:
-    """Make ``view(request, access, **rest)`` an address ``(request, token, **rest)`` that a share link opens.
-
-    webapp.middleware adds what every such answer needs, and counts the use.
-    """
-
-    @wraps(view)
-    def wrapper(request: HttpRequest, token: str, **rest: Any) -> HttpResponseBase:
-        return view(request, resolve_share(request, token), **rest)
-
-    return login_not_required(wrapper)
 
 
 def _membership(request: HttpRequest, **team: Any) -> Membership:

@@ -5,3 +5,10 @@ from django.apps import AppConfig
 
 class ExperimentsConfig(AppConfig):
     name = "webapp.experiments"
+
+    def ready(self) -> None:
+        from webapp.experiments import shares
+        from webapp.sharing.targets import register
+
+        for target in (shares.ExperimentTarget(), shares.ChartTarget(), shares.ComparisonTarget()):
+            register(target)

@@ -16,12 +16,17 @@ from uuid import UUID
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
+from django.http import Http404
 
 from jobs.announcer import group_name
 from jobs.models import Experiment
 from webapp.accounts.models import Membership, User
-from webapp.experiments.visibility import shared_view
-from webapp.sharing.models import ShareLink
+from webapp.experiments.kind_pages import Chart
+from webapp.experiments.page import shared_page
+from webapp.experiments.visibility import chart_view, shared_view
+from webapp.rate_limits import TooManyAttempts
+from webapp.sharing.access import LinkClosed, Visit, find_link
+from webapp.sharing.anonymity import Redactor
 
 SIGNED_OUT, NOT_ALLOWED, GONE = 4401, 4403, 4404
 RECHECK_SECONDS = 60.0
@@ -171,16 +176,29 @@ class MemberConsumer(LiveConsumer):
 class ShareConsumer(LiveConsumer):
     """For whoever holds a share link's token."""
 
+    _only: Chart | None = None  # the one chart that the link opens
+    _redactor: Redactor | None = None  # of an anonymous link
+
     async def check(self) -> list[str]:
         return cast(list[str], await database_sync_to_async(self._check)())
 
     def _check(self) -> list[str]:
-        link = ShareLink.objects.find(self.scope["url_route"]["kwargs"]["token"])
-        if link is None:
+        token = self.scope["url_route"]["kwargs"]["token"]
+        try:
+            link = find_link(token, str((self.scope.get("client") or ["unknown"])[0]))
+        except (Http404, TooManyAttempts):
+            raise Refusal(GONE) from None
+        except LinkClosed:
+            raise Refusal(NOT_ALLOWED) from None
+        if link.experiment is None:  # a comparison, a board: they have no state of their own to follow
             raise Refusal(GONE)
-        if not link.is_active:
-            raise Refusal(NOT_ALLOWED)
-        return [group_name(link.experiment.code), f"share.{link.pk}"]
+        visit = Visit(link, token)
+        # Looked up here, in a thread: ``visible`` must not query.
+        self._only, self._redactor = shared_page(visit).only, visit.redactor
+        # A frozen link hears of nothing but its own end.
+        return [f"share.{link.pk}", *([] if link.frozen else [group_name(link.experiment.code)])]
 
     def visible(self, state: Json) -> Json:
-        return shared_view(state)
+        shown = shared_view(state)
+        shown = chart_view(shown, self._only) if self._only else shown
+        return cast(Json, self._redactor.json(shown)) if self._redactor else shown

@@ -15,9 +15,10 @@ from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
-from jobs.models import Experiment, LogLine
+from jobs.models import Artifact, Experiment, LogLine
 from webapp.experiments.kind_pages import Download
 from webapp.experiments.page import Page
+from webapp.sharing.anonymity import READABLE
 
 CHUNK = 256 * 1024  # bytes of a file sent at a time
 LINES = 1_000  # log lines read at a time
@@ -42,6 +43,10 @@ LOG_FILE = Download("Every line the workers wrote", "text/plain; charset=utf-8",
 def offered_downloads(page: Page) -> dict[str, Download]:
     """Names and downloads that this visitor may have."""
     own = {name: item for name, item in page.kind.downloads.items() if page.shows_samples or not item.has_samples}
+    if page.only:
+        own = {name: item for name, item in own.items() if name in page.only.downloads}
+    if page.frozen:
+        own = {name: item for name, item in own.items() if name in page.frozen["files"]}
     return own if page.is_shared else own | {"log.txt": LOG_FILE}
 
 
@@ -51,7 +56,7 @@ def listed_files(page: Page) -> dict[str, Any]:
         {"name": name, "title": item.title, "url": page.url("download", name=name)}
         for name, item in offered_downloads(page).items()
     ]
-    found = page.experiment.artifacts.order_by("name") if page.shows_samples else []
+    found = [each for each in page.experiment.artifacts.order_by("name") if _is_offered(page, each)]
     kept = [
         {
             "name": each.name,
@@ -61,7 +66,13 @@ def listed_files(page: Page) -> dict[str, Any]:
         }
         for each in found
     ]
-    return {"downloads": made, "artifacts": kept}
+    return {
+        "downloads": made,
+        "artifacts": kept,
+        "offline_url": page.url("offline"),
+        "offline_size_url": page.url("offline-size"),
+        "offline_samples": any(item.has_samples for item in offered_downloads(page).values()),
+    }
 
 
 @require_safe
@@ -70,22 +81,36 @@ def download(request: HttpRequest, page: Page, name: str) -> HttpResponseBase:
     offered = offered_downloads(page)
     if name not in offered:
         raise Http404("No such download.")
-    item = offered[name]
     stem = slugify(page.experiment.name)[:60] or "experiment"
-    return _attachment(item.stream(page.experiment), item.content_type, f"{stem}-{name}")
+    return attachment(pieces_of(page, name), offered[name].content_type, f"{stem}-{name}")
+
+
+async def pieces_of(page: Page, name: str) -> AsyncIterator[bytes]:
+    """The content of an offered download: as a frozen link kept it, else as it is now."""
+    if page.frozen:
+        yield str(page.frozen["files"][name]).encode()
+        return
+    async for piece in offered_downloads(page)[name].stream(page.experiment):
+        yield piece.encode()
+
+
+def _is_offered(page: Page, artifact: Artifact) -> bool:
+    """Share links without sample texts give no artifact, for it may hold them; anonymous ones only what can be read
+    through and cleaned."""
+    return page.shows_samples and (not page.is_anonymous or artifact.content_type in READABLE)
 
 
 @require_safe
 def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBase:
-    """A file the experiment made. Share links without sample texts give none: an artifact may hold them."""
-    if not page.shows_samples:
-        raise Http404("No such file.")
+    """A file the experiment made."""
     found = get_object_or_404(page.experiment.artifacts, code=artifact)
+    if not _is_offered(page, found):
+        raise Http404("No such file.")
     try:
         content = found.file.open("rb")
     except FileNotFoundError as error:
         raise Http404("The file is no longer in the storage.") from error
-    response = _attachment(_chunks(content), found.content_type, found.name)
+    response = attachment(_chunks(content), found.content_type, found.name)
     response.headers["Content-Length"] = str(found.file.size)
     return response
 
@@ -112,9 +137,7 @@ async def _chunks(content: File[bytes]) -> AsyncIterator[bytes]:
         await sync_to_async(content.close)()
 
 
-def _attachment(
-    stream: AsyncIterator[str] | AsyncIterator[bytes], content_type: str, name: str
-) -> StreamingHttpResponse:
+def attachment(stream: AsyncIterator[bytes], content_type: str, name: str) -> StreamingHttpResponse:
     response = StreamingHttpResponse(stream, content_type=content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     # Django's GZipMiddleware would pack each piece of an asynchronous stream as a gzip file of its own, and browsers

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ from django.http import HttpRequest
 
 from jobs.models import Experiment
 from webapp.experiments.kind_tiles import ComparisonTile, Tile
+from webapp.experiments.offline.content import Offline
 
 if TYPE_CHECKING:
     from engine.cost import Prices
@@ -45,11 +46,28 @@ class Download:
     has_samples: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure of the overview that can be shared alone: the section of that id in overview.html, which must stand in
+    ``{% if not only or only == "<name>" %}``, and what of the experiment it is drawn from. Nothing else goes out."""
+
+    title: str
+    state: frozenset[str]  # names in the kind's part of the live state
+    kpis: frozenset[str] = frozenset()  # of its key figures those that the chart writes
+    data: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of KindPage.data: what of each
+    downloads: frozenset[str] = frozenset()  # names in KindPage.downloads
+    metrics: bool = False  # whether it draws what workers measured over time
+
+    def of_data(self, name: str, found: Json) -> Json:
+        return {key: value for key, value in found.items() if key in self.data[name]}
+
+
 class KindPage(ABC):
     tabs: ClassVar[Sequence[Tab]]
     downloads: ClassVar[Mapping[str, Download]]
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
+    charts: ClassVar[Mapping[str, Chart]] = {}
     # JPEGs by part and key; shown only to those who may see samples.
     pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}
     # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
@@ -65,6 +83,14 @@ class KindPage(ABC):
         """US$ that services outside this installation charged for each experiment, by its id; in a fixed number of
         queries. What its own workers cost is known from their time."""
         return {}
+
+    def offline(self, experiment: Experiment, state: Json, data: Json) -> Offline:
+        """What an offline copy shows, from the live state and the figures' data as this visitor sees them."""
+        return Offline()
+
+    def size_of(self, experiment: Experiment, download: str) -> int:
+        """About how many bytes a download has, without making it."""
+        return 0
 
     @abstractmethod
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:

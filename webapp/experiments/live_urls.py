@@ -6,26 +6,31 @@ from collections.abc import Callable
 
 from django.urls import URLPattern, path
 
-from webapp.experiments import downloads, views_live
+from webapp.experiments import downloads, views_compare, views_live
+from webapp.experiments.offline import views as offline
 from webapp.experiments.page import View, for_members, for_share_links
 
 
 def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[URLPattern]:
-    def address(suffix: str, view: View, end: str = "") -> URLPattern:
-        return path(prefix + suffix, serve_to(view), name=f"{name}-{end}" if end else name)
+    def address(suffix: str, view: View, end: str) -> URLPattern:
+        return path(prefix + suffix, serve_to(view), name=f"{name}-{end}")
 
     return [
-        address("", views_live.overview),
         address("live.json", views_live.live, "live"),
         address("data/<slug:part>.json", views_live.data, "data"),
         address("pictures/<slug:part>/<str:key>.jpg", downloads.picture, "picture"),
         address("downloads/<str:name>", downloads.download, "download"),
+        address("offline.json", offline.offline_size, "offline-size"),
+        address("offline.zip", offline.offline_copy, "offline"),
         address("artifacts/<uuid:artifact>", downloads.artifact, "artifact"),
         address("<slug:tab>/", views_live.tab, "tab"),
     ]
 
 
 urlpatterns = [
+    path("experiments/<uuid:code>/", for_members(views_live.overview), name="experiment"),
     *_patterns("experiments/<uuid:code>/", "experiment", for_members),
+    # /s/<token>/ itself is webapp.sharing's: it shows whatever the link opens.
     *_patterns("s/<str:token>/", "shared", for_share_links),
+    path("s/<str:token>/compared/<int:number>/<slug:part>.json", views_compare.compared_data, name="shared-compared"),
 ]

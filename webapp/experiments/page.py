@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
@@ -13,21 +13,31 @@ from django.urls import reverse
 from jobs.models import Experiment
 from webapp.experiments import access
 from webapp.experiments.access import ExperimentAccess
-from webapp.experiments.kind_pages import KindPage, Tab, kind_page
+from webapp.experiments.frozen import frozen_experiment
+from webapp.experiments.kind_pages import Chart, KindPage, Tab, kind_page
+from webapp.sharing.access import Visit, opens
 
 OVERVIEW = Tab("overview", "Overview")
 LOG = Tab("log", "Log")
 CONFIG = Tab("config", "Config")
 FILES = Tab("files", "Files", has_count=True)
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Who looks at which experiment, and under which addresses: ``/experiments/<code>/`` or ``/s/<token>/``."""
+    """Who looks at which experiment, and under which addresses: ``/experiments/<code>/`` or ``/s/<token>/``.
+
+    A share link may open one chart of it only (``chart``), and may show it as it was (``frozen``: what
+    webapp.experiments.frozen kept).
+    """
 
     access: ExperimentAccess
     prefix: str  # "experiment" or "shared": how the names of its addresses begin
     key: dict[str, Any]  # {"code": UUID} or {"token": str}
+    visit: Visit | None = None
+    chart: str = ""
+    frozen: Json = field(default_factory=dict)
 
     @property
     def experiment(self) -> Experiment:
@@ -42,12 +52,27 @@ class Page:
         return self.access.share is not None
 
     @property
+    def is_anonymous(self) -> bool:
+        return self.access.share is not None and self.access.share.anonymous
+
+    @property
+    def only(self) -> Chart | None:
+        """The one chart that the visitor may see; None: the whole page."""
+        return self.kind.charts[self.chart] if self.chart else None
+
+    @property
     def shows_samples(self) -> bool:
-        return self.access.shows_samples
+        """A snapshot and a chart hold none."""
+        return self.access.shows_samples and not self.frozen and not self.chart
 
     @property
     def tabs(self) -> list[Tab]:
-        """Log lines may name hosts and paths, so a share link has no log; sample texts only when the link says so."""
+        """Log lines may name hosts and paths, so a share link has no log; sample texts only when the link says so.
+        A snapshot has the tabs that are drawn from what it keeps."""
+        if self.chart:
+            return [OVERVIEW]
+        if self.frozen:
+            return [OVERVIEW, CONFIG, FILES]
         own = [tab for tab in self.kind.tabs if self.shows_samples or not tab.has_samples]
         return [OVERVIEW, *own, *([] if self.is_shared else [LOG]), CONFIG, FILES]
 
@@ -60,7 +85,7 @@ class Page:
 
     @property
     def kpis_template(self) -> str:
-        return f"experiments/{self.experiment.kind}/kpis.html"
+        return "" if self.chart else f"experiments/{self.experiment.kind}/kpis.html"
 
     @property
     def socket_path(self) -> str:
@@ -70,27 +95,35 @@ class Page:
 View = Callable[..., HttpResponseBase]
 
 
-def _page(request: HttpRequest, visitor: ExperimentAccess) -> Page:
-    if visitor.share is None:
-        return Page(visitor, "experiment", {"code": visitor.experiment.code})
-    match = request.resolver_match
-    assert match is not None  # the request came through the URL conf
-    return Page(visitor, "shared", {"token": match.kwargs["token"]})
-
-
-def _with_page(view: View) -> Callable[..., Any]:
-    @functools.wraps(view)
-    def serve(request: HttpRequest, visitor: ExperimentAccess, **rest: Any) -> HttpResponseBase:
-        return view(request, _page(request, visitor), **rest)
-
-    return serve
+def shared_page(visit: Visit) -> Page:
+    """The page that a link to an experiment, or to a chart of it, opens."""
+    experiment, frozen = visit.link.experiment, visit.frozen or {}
+    assert experiment is not None  # both targets have one
+    return Page(
+        ExperimentAccess(frozen_experiment(experiment, frozen) if frozen else experiment, share=visit.link),
+        "shared",
+        {"token": visit.token},
+        visit,
+        str(visit.link.scope.get("chart", "")),
+        frozen,
+    )
 
 
 def for_members(view: View) -> View:
     """Serve ``view(request, page, ...)`` to members of the experiment's team, under its code."""
-    return access.for_members(_with_page(view))
+
+    @functools.wraps(view)
+    def serve(request: HttpRequest, visitor: ExperimentAccess, **rest: Any) -> HttpResponseBase:
+        return view(request, Page(visitor, "experiment", {"code": visitor.experiment.code}), **rest)
+
+    return access.for_members(serve)
 
 
 def for_share_links(view: View) -> View:
-    """Serve ``view(request, page, ...)`` to whoever holds a share link's token."""
-    return access.for_share_links(_with_page(view))
+    """Serve ``view(request, page, ...)`` to whoever holds a link to an experiment or to one of its charts."""
+
+    @functools.wraps(view)
+    def serve(request: HttpRequest, visit: Visit, **rest: Any) -> HttpResponseBase:
+        return view(request, shared_page(visit), **rest)
+
+    return opens("experiment", "chart")(serve)

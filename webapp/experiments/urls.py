@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from webapp.experiments import views_actions, views_compare, views_list, views_new
+from webapp.experiments import views_actions, views_compare, views_list, views_new, views_queue
 from webapp.experiments.detection import views_sets, views_try
 from webapp.experiments.sampling import views_draw, views_import
 
@@ -14,6 +14,9 @@ urlpatterns = [
     path("teams/<uuid:team>/search.json", views_list.search, name="experiment-search"),
     path("teams/<uuid:team>/compare/", views_compare.compare, name="compare"),
     path("teams/<uuid:team>/workers/", views_list.workers, name="workers"),
+    path("teams/<uuid:team>/workers/<str:worker>/drain/", views_queue.drain, name="worker-drain"),
+    path("teams/<uuid:team>/queue/", views_queue.queue, name="queue"),
+    path("teams/<uuid:team>/queue/order/", views_queue.reorder, name="queue-order"),
     path("teams/<uuid:team>/new/<slug:kind>/", views_new.new, name="experiment-new"),
     path("teams/<uuid:team>/new/<slug:kind>/estimate/", views_new.estimate, name="experiment-estimate"),
     path("teams/<uuid:team>/import/", views_import.import_results, name="experiment-import"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
@@ -17,15 +18,19 @@ from webapp.accounts.models import Team
 from webapp.experiments.access import get_team
 from webapp.experiments.compare.query import MOST, CompareQuery, Line, chosen, lines_of
 from webapp.experiments.compare.settings import setting_rows
-from webapp.experiments.kind_pages import kind_comparison
+from webapp.experiments.kind_pages import kind_comparison, kind_page
+from webapp.experiments.shares import query_of
+from webapp.sharing.access import Visit, opens
+from webapp.sharing.dialog import Thing, offer
 
+Json = dict[str, Any]
 OFFERED = 12  # newest experiments offered without a search
 
 
 @require_safe
 def compare(request: HttpRequest, team: UUID) -> HttpResponseBase:
     """The page; with ``X-Part: series`` only its figures' data, for pages that follow running experiments."""
-    found, _ = get_team(request, team)
+    found, membership = get_team(request, team)
     query = CompareQuery.parse(request.GET)
     experiments = chosen(found, query)
     same_kind = [each for each in experiments if each.kind == experiments[0].kind]
@@ -33,12 +38,68 @@ def compare(request: HttpRequest, team: UUID) -> HttpResponseBase:
     if request.headers.get("X-Part") == "series":
         series = kind_comparison(same_kind[0].kind).context(same_kind, lines, query)["series"] if same_kind else {}
         return _private(JsonResponse(series))
-    context = _context(found, query, experiments, same_kind, lines)
+    context = _context(found, query, experiments, same_kind, lines, can_write=membership.can_write)
     return _private(render(request, "compare/page.html", context))
 
 
+def shared_comparison(request: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """The comparison that a share link opens. The visitor may turn its views, but never name other experiments."""
+    kept = query_of(visit.link)
+    if not request.GET and kept.url() != kept.url(
+        pair=(None, None), duel=(None, None), shared=False, settings="", client=()
+    ):
+        return redirect(f"{request.path}{kept.url()}")  # scripts read the view from the address
+    query = replace(CompareQuery.parse(request.GET), codes=kept.codes)
+    experiments = chosen(visit.link.team, query)
+    lines = lines_of(experiments)
+    found = kind_comparison(experiments[0].kind).context(experiments, lines, query)
+    series = _within(found["series"], visit)
+    if request.headers.get("X-Part") == "series":
+        return _private(JsonResponse(series))
+    rows = setting_rows(experiments)
+    context = found | {
+        "series": series,
+        "visit": visit,
+        "is_shared": True,
+        "query": query,
+        "chips": [{"experiment": each, "line": line} for each, line in zip(experiments, lines, strict=True)],
+        "kind_template": f"experiments/{experiments[0].kind}/compare.html",
+        "baseline": experiments[0],
+        "is_running": any(not each.has_ended for each in experiments),
+        "settings": [row for row in rows if row.differs or query.settings],
+        "settings_same": sum(not row.differs for row in rows),
+        "settings_url": query.url(settings="" if query.settings else "all"),
+    }
+    return _private(render(request, "compare/shared.html", context))
+
+
+def _within(series: Json, visit: Visit) -> Json:
+    """The figures' data with addresses that the link opens; its experiments have no pages there."""
+    for number, run in enumerate(series.get("runs", [])):
+        run["url"] = "#side-by-side"
+        if "data" in run:
+            run["data"] = visit.url("shared-compared", number=number, part="NAME")
+    return series
+
+
+@opens("comparison")
+@require_safe
+def compared_data(request: HttpRequest, visit: Visit, number: int, part: str) -> HttpResponseBase:
+    """A figure's data of one of the compared experiments, by its place."""
+    experiments = chosen(visit.link.team, query_of(visit.link))
+    if number >= len(experiments) or part not in kind_page(experiments[number].kind).data:
+        raise Http404("No such data.")
+    return _private(JsonResponse(kind_page(experiments[number].kind).data[part](experiments[number])))
+
+
 def _context(
-    team: Team, query: CompareQuery, experiments: Sequence[Experiment], same_kind: list[Experiment], lines: list[Line]
+    team: Team,
+    query: CompareQuery,
+    experiments: Sequence[Experiment],
+    same_kind: list[Experiment],
+    lines: list[Line],
+    *,
+    can_write: bool,
 ) -> dict[str, Any]:
     context: dict[str, Any] = {
         "team": team,
@@ -57,6 +118,9 @@ def _context(
         shown = [each for each in intros if each.intro_template]
         return context | {"intros": [{"template": each.intro_template, **each.intro()} for each in shown]}
     rows = setting_rows(same_kind)
+    if can_write:
+        scope = {"query": query.url(codes=tuple(each.code for each in same_kind)).removeprefix("?")}
+        context["share"] = offer(Thing("comparison", "This comparison", scope))
     context |= kind_comparison(same_kind[0].kind).context(same_kind, lines, query)
     return context | {
         "pin_tiles": " ".join(each.name for each in kind_comparison(same_kind[0].kind).tiles),

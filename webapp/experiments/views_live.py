@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -18,8 +18,8 @@ from jobs.models import Priority
 from webapp.experiments.config import config_sections
 from webapp.experiments.downloads import listed_files
 from webapp.experiments.page import CONFIG, FILES, LOG, OVERVIEW, Page
-from webapp.experiments.visibility import shared_view
-from webapp.sharing.forms import LIFETIMES
+from webapp.experiments.visibility import chart_view, shared_view
+from webapp.sharing.dialog import Thing, offer
 
 Json = dict[str, Any]
 VOLATILE = ("now", "eta_seconds")  # change by themselves; a page that has the rest needs no new copy
@@ -27,8 +27,12 @@ VOLATILE = ("now", "eta_seconds")  # change by themselves; a page that has the r
 
 def visible_state(page: Page, after: int = 0) -> Json:
     """The live state since ``after`` as this visitor may see it."""
+    if page.frozen:
+        return cast(Json, page.frozen["state"])
     state = live_state(page.experiment, after)
-    return shared_view(state) if page.is_shared else state
+    if not page.is_shared:
+        return state
+    return chart_view(shared_view(state), page.only) if page.only else shared_view(state)
 
 
 @require_safe
@@ -72,9 +76,21 @@ def data(request: HttpRequest, page: Page, part: str) -> HttpResponseBase:
     """A figure's data, which the kind keeps in the cache; 404 for a part that it does not have."""
     if part not in page.kind.data:
         raise Http404("No such data.")
-    response = JsonResponse(page.kind.data[part](page.experiment))
+    if page.only and part not in page.only.data:
+        raise Http404("No such data.")
+    found = page.frozen["data"][part] if page.frozen else page.kind.data[part](page.experiment)
+    response = JsonResponse(page.only.of_data(part, found) if page.only else found)
     response.headers["Cache-Control"] = "private, no-cache"
     return response
+
+
+def _shareable(page: Page) -> list[Thing]:
+    """What the share dialog offers."""
+    code = {"experiment": str(page.experiment.code)}
+    charts = [
+        Thing("chart", f"Chart: {chart.title}", code | {"chart": name}) for name, chart in page.kind.charts.items()
+    ]
+    return [Thing("experiment", "This experiment", code, page.kind.samples_are), *charts]
 
 
 def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpResponse:
@@ -93,9 +109,11 @@ def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpRe
         "colour": f"c{experiment.colour_slot}",
         "priorities": Priority.choices,
         "pin_tiles": " ".join(each.name for each in page.kind.tiles),
-        "lifetimes": LIFETIMES,
+        "only": page.chart,
         "base": "experiments/detail_shared.html" if page.is_shared else "experiments/detail.html",
     }
+    if page.access.can_write:
+        context["share"] = offer(*_shareable(page))
     if tab == CONFIG.name:
         context["sections"] = config_sections(experiment)
         context["spec_json"] = json.dumps(experiment.spec, indent=2, ensure_ascii=False)

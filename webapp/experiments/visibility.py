@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from webapp.experiments.kind_pages import Chart
 
 
 def shared_view(state: dict[str, Any]) -> dict[str, Any]:
@@ -23,3 +26,15 @@ def _of_kind(part: dict[str, Any]) -> dict[str, Any]:
     if shown.get("data"):
         shown["data"] = shown["data"] | {"report": []}
     return shown
+
+
+def chart_view(state: dict[str, Any], chart: Chart) -> dict[str, Any]:
+    """The shared live state with nothing of the kind's part but what one chart draws."""
+    part = {name: value for name, value in state["kind"].items() if name in chart.state}
+    if "kpis" in part:
+        part["kpis"] = {name: value for name, value in part["kpis"].items() if name in chart.kpis}
+    return (
+        state
+        | {"kind": part}
+        | ({} if chart.metrics else {"metrics": {"width": state["metrics"]["width"], "series": {}}})
+    )

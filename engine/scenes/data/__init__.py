@@ -9,7 +9,13 @@ See docs/scenes.md.
 """
 
 from engine.scenes.data.doom import collect_dataset
-from engine.scenes.data.estimate import MemoryEstimate, estimate_memory
+from engine.scenes.data.estimate import (
+    MemoryEstimate,
+    estimate_diffusion,
+    estimate_latents,
+    estimate_memory,
+    packed_bytes,
+)
 from engine.scenes.data.gsn import read_plan
 from engine.scenes.data.load import Loaded, load_scenes, split
 from engine.scenes.data.packed import PackedScenes, PackSettings, pack_scenes
@@ -28,10 +34,13 @@ __all__ = [
     "Scene",
     "SceneDataError",
     "collect_dataset",
+    "estimate_diffusion",
+    "estimate_latents",
     "estimate_memory",
     "layout_of",
     "load_scenes",
     "pack_scenes",
+    "packed_bytes",
     "read_plan",
     "read_views",
     "split",

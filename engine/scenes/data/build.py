@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.detection.data.images import ImageError, check_image
+from engine.detection.data.images import SUFFIXES, ImageError, check_image
 from engine.scenes.cameras import Cameras, pose_fault
 from engine.scenes.data.types import Picture, Report, Scene
 
 FEWEST_VIEWS = 2
+_TILT = math.radians(10)  # the cameras' mean up may lean this far before the world is turned
+_PARTS = {"depth": "depth", "mask": "mask", "ignored": "mask"}  # of a picture, as a person calls them
 _THREADS = 4  # decoding lets go of the interpreter
 _IMAGE_PROBLEMS = {"missing_image", "empty_image", "broken_image", "huge_image"}
 
@@ -72,6 +75,40 @@ def inside(folder: Path, file: str) -> Path:
     if not path.is_relative_to(folder.resolve()):
         raise ImageError("missing_image", "the path leads out of the scene's folder")
     return path
+
+
+def count_unposed(folder: Path, found: list[FoundView], name: str, report: Report) -> None:
+    """Pictures beside the posed ones that no frame names: COLMAP leaves out what it could not place."""
+    named = {Path(each.picture.image).as_posix().removeprefix("./") for each in found}
+    for parent in {Path(each).parent for each in named}:
+        place = folder / parent
+        if not place.is_dir() or ".." in parent.parts:
+            continue
+        for each in sorted(place.iterdir()):
+            file = (parent / each.name).as_posix()
+            if each.suffix.lower() in SUFFIXES and file not in named and not _is_depth_or_mask(each.name):
+                report.add("unposed_image", f"{name}, {file}", "no camera names this picture; it is not used")
+
+
+def upright(scene: Scene) -> tuple[Scene, Tensor]:
+    """The scene in a world turned so that the cameras' mean up is z, where it leans by more than 10 degrees: voxels are
+    flat. And the rotation (3, 3) that did it."""
+    still = torch.eye(3, dtype=torch.float64)
+    up = -scene.cameras.camera_to_world[:, :3, 1].mean(0)
+    if up.norm() < 1e-3:
+        return scene, still
+    up = up / up.norm()
+    z = torch.tensor([0, 0, 1.0], dtype=torch.float64)
+    angle = torch.arccos((up @ z).clamp(-1, 1))
+    if angle <= _TILT:
+        return scene, still
+    axis = torch.linalg.cross(up, z)
+    if axis.norm() < 1e-9:  # upside down
+        axis = torch.tensor([1.0, 0, 0], dtype=torch.float64)
+    x, y, w = (axis / axis.norm()).tolist()
+    cross = torch.tensor([[0, -w, y], [w, 0, -x], [-y, x, 0]], dtype=torch.float64)
+    turn = torch.linalg.matrix_exp(cross * angle)  # Rodrigues
+    return replace(scene, cameras=scene.cameras.moved(turn, torch.zeros(3, dtype=torch.float64))), turn
 
 
 def _size(folder: Path, file: str) -> tuple[int, int] | ImageError:
@@ -132,17 +169,22 @@ def _intrinsics_fault(k: Tensor, size: tuple[int, int]) -> str | None:
 def _checked_depth(folder: Path, picture: Picture, size: tuple[int, int], where: str, report: Report) -> Picture:
     """The picture without a depth or mask that cannot be used."""
     usable: dict[str, str | None] = {}
-    for part, file in (("depth", picture.depth), ("mask", picture.mask)):
+    for part, file in (("depth", picture.depth), ("mask", picture.mask), ("ignored", picture.ignored)):
         usable[part] = file
         if file is None:
             continue
         try:
             found = check_image(inside(folder, file))
         except ImageError as error:
-            report.add("bad_depth", where, f"{part}: {error}")
+            report.add("bad_depth", where, f"{_PARTS[part]}: {error}")
             usable[part] = None
             continue
         if found != size:
-            report.add("bad_depth", where, f"{part}: {found[0]} x {found[1]}, the picture has {size[0]} x {size[1]}")
+            sizes = f"{found[0]} x {found[1]}, the picture has {size[0]} x {size[1]}"
+            report.add("bad_depth", where, f"{_PARTS[part]}: {sizes}")
             usable[part] = None
     return Picture(picture.image, **usable)
+
+
+def _is_depth_or_mask(file: str) -> bool:
+    return any(word in file.lower() for word in ("depth", "mask", "normal", "alpha"))

@@ -1,4 +1,4 @@
-"""One door for every set of scenes: a folder or a zip, GSN's layout or transforms.json."""
+"""One door for every set of scenes: a folder or a zip, GSN's layout, transforms.json or COLMAP's own files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from engine.detection.data.archive import Limits, unpack
-from engine.scenes.data import gsn, transforms
+from engine.scenes.data import colmap, gsn, transforms
 from engine.scenes.data.types import Report, Scene, SceneDataError
 
-Format = Literal["gsn", "transforms"]
+Format = Literal["gsn", "transforms", "colmap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,19 @@ def load_scenes(
             inner = file.parent.relative_to(source)
             if scene := transforms.read(file, report, _name(inner)):
                 splits.setdefault(_split_name(inner), []).append(scene)
+    elif models := colmap.find(source):
+        format = "colmap"
+        for model in models:
+            inner = model.base.relative_to(source)
+            name = _name(
+                inner if sum(each.base == model.base for each in models) == 1 else model.folder.relative_to(source)
+            )
+            if scene := colmap.read(model, report, name):
+                splits.setdefault(_split_name(inner), []).append(scene)
     else:
         raise SceneDataError(
-            f"{source.name} has no cameras: it needs cameras.json in the folder of each scene (GSN's layout), or a "
-            "transforms.json (nerfstudio, instant-ngp; from COLMAP by ns-process-data)."
+            f"{source.name} has no cameras: it needs cameras.json in the folder of each scene (GSN's layout), a "
+            "transforms.json (nerfstudio, instant-ngp), or COLMAP's cameras and images (.bin or .txt) beside images/."
         )
     if not splits:
         raise SceneDataError("No scene can be used. " + " · ".join(report.sentences()[:3]))

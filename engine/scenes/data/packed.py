@@ -63,6 +63,11 @@ class PackedScenes:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def tangent(self) -> float:
+        """Of half the angle of view, the middle one of all pictures, which are square."""
+        return float(self.settings.size / 2 / np.median(self.arrays["intrinsics"][:, 0, 0]))
+
     def tensors(self, cameras: int) -> SceneTensors:
         """All scenes for the training stages; trajectories are of so many cameras.
 

@@ -1,8 +1,8 @@
 """transforms.json of nerfstudio, instant-ngp and Blender's synthetic scenes; COLMAP's results come in it too, through
 nerfstudio's ns-process-data and instant-ngp's colmap2nerf.
 
-One file is one scene. Poses are camera-to-world in OpenGL's axes. Intrinsics stand on top or with each frame. Masks
-(mask_path) are not read: they say what to leave out of a loss, not where the sky is.
+One file is one scene. Poses are camera-to-world in OpenGL's axes. Intrinsics stand on top or with each frame. What a
+mask (mask_path) shows in black is left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ from torch import Tensor
 
 from engine.detection.data.images import SUFFIXES, ImageError, check_image
 from engine.scenes.cameras import intrinsics_of, opencv_of_opengl
-from engine.scenes.data.build import FoundView, build, inside
+from engine.scenes.data.build import FoundView, build, count_unposed, inside, upright
 from engine.scenes.data.types import Picture, Report, Scene
 
 FILE = "transforms.json"
 SPLIT_FILES = {"train": "transforms_train.json", "val": "transforms_val.json", "test": "transforms_test.json"}
 _MOST_JSON = 64 << 20  # bytes
 _DEPTH_SCALE = 0.001  # nerfstudio keeps depth in millimetres
-_TILT = math.radians(10)  # the cameras' mean up may lean this far before the world is turned
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
@@ -69,9 +67,9 @@ def read(path: Path, report: Report, name: str) -> Scene | None:
             name,
             "the lens is distorted (k1 ... p2) and the pictures are read as if it were not; undistort them first",
         )
-    _count_unposed(folder, found, name, report)
+    count_unposed(folder, found, name, report)
     scene = build(name, folder, found, report, depth_scale=scale, group=name, held_out=held_out)
-    return _upright(scene) if scene else None
+    return upright(scene)[0] if scene else None
 
 
 def _stored(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -90,11 +88,11 @@ def _view(folder: Path, stored: Mapping[str, Any], frame: Mapping[str, Any], num
     if pose.shape != (4, 4):
         raise ValueError(f"frame {number} needs a transform_matrix of 4 x 4")
     image = _with_suffix(folder, str(frame["file_path"]))
-    depth = frame.get("depth_file_path")
+    depth, mask = frame.get("depth_file_path"), frame.get("mask_path")
     size = _number(stored, frame, "w"), _number(stored, frame, "h")
     stated = (round(size[0]), round(size[1])) if size[0] and size[1] else None
     return FoundView(
-        Picture(image, str(depth) if depth else None),
+        Picture(image, str(depth) if depth else None, ignored=str(mask) if mask else None),
         opencv_of_opengl(pose),
         _intrinsics(folder, image, stored, frame, stated),
         stated,
@@ -132,39 +130,3 @@ def _with_suffix(folder: Path, file: str) -> str:
     if Path(file).suffix.lower() in SUFFIXES:
         return file
     return next((file + suffix for suffix in sorted(SUFFIXES) if (folder / (file + suffix)).is_file()), file)
-
-
-def _count_unposed(folder: Path, found: list[FoundView], name: str, report: Report) -> None:
-    """Pictures beside the posed ones that no frame names: COLMAP leaves out what it could not place."""
-    named = {Path(each.picture.image).as_posix().removeprefix("./") for each in found}
-    for parent in {Path(each).parent for each in named}:
-        place = folder / parent
-        if not place.is_dir() or ".." in parent.parts:
-            continue
-        for each in sorted(place.iterdir()):
-            file = (parent / each.name).as_posix()
-            if each.suffix.lower() in SUFFIXES and file not in named and not _is_depth_or_mask(each.name):
-                report.add("unposed_image", f"{name}, {file}", "no camera names this picture; it is not used")
-
-
-def _is_depth_or_mask(file: str) -> bool:
-    return any(word in file.lower() for word in ("depth", "mask", "normal", "alpha"))
-
-
-def _upright(scene: Scene) -> Scene:
-    """The world turned so that the cameras' mean up is z, where it leans by more than 10 degrees: voxels are flat."""
-    up = -scene.cameras.camera_to_world[:, :3, 1].mean(0)
-    if up.norm() < 1e-3:
-        return scene
-    up = up / up.norm()
-    z = torch.tensor([0, 0, 1.0], dtype=torch.float64)
-    angle = torch.arccos((up @ z).clamp(-1, 1))
-    if angle <= _TILT:
-        return scene
-    axis = torch.linalg.cross(up, z)
-    if axis.norm() < 1e-9:  # upside down
-        axis = torch.tensor([1.0, 0, 0], dtype=torch.float64)
-    x, y, w = (axis / axis.norm()).tolist()
-    cross = torch.tensor([[0, -w, y], [w, 0, -x], [-y, x, 0]], dtype=torch.float64)
-    turn = torch.linalg.matrix_exp(cross * angle)  # Rodrigues
-    return replace(scene, cameras=scene.cameras.moved(turn, torch.zeros(3, dtype=torch.float64)))

@@ -46,11 +46,12 @@ class Report(DataReport[ProblemKind]):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One view's files, below the scene's folder. `depth`, `mask`: None where there is none."""
+    """One view's files, below the scene's folder; None where there is none."""
 
     image: str
     depth: str | None = None
     mask: str | None = None  # 8 bits: see MASK_VALID and the others
+    ignored: str | None = None  # black where nothing counts, as nerfstudio and COLMAP have it
 
 
 MASK_VALID, MASK_SKY, MASK_THING = 1, 2, 4  # depth is known; sky; a thing that turns to the camera

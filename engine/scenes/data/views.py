@@ -137,6 +137,9 @@ def _depth_at(
         known, sky, things = (mask & bit > 0 for bit in (MASK_VALID, MASK_SKY, MASK_THING))
     else:
         known, sky, things = ~nothing, nothing, nothing
+    if picture.ignored:
+        left_out = _array(scene, picture.ignored)[at] == 0
+        known, sky, things = known & ~left_out, sky & ~left_out, things | left_out
     if not picture.depth:
         return np.zeros(nothing.shape, np.float32), nothing, sky, things
     stored = _array(scene, picture.depth)[at].astype(np.float32)

@@ -115,3 +115,32 @@ def test_a_scene_comes_out_of_all_stages(tmp_path: Path) -> None:
     with torch.no_grad():
         seen = autoencoder.render(field, stages.Rays(*rays_through(*axes, cells=SIDE)))
     assert seen.image.shape == (2, 2, 3, 2 * SIDE, 2 * SIDE) and seen.image.isfinite().all()
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, -1])
+def test_a_turned_scene_looks_the_same_from_turned_cameras(turns: int) -> None:
+    """The voxel at a camera's place, and the one it looks at, are the same ones before and after."""
+    field = torch.arange(4 * 16 * 16.0).view(1, 1, 4, 16, 16)
+    origins = torch.tensor([[[3.5, 10.5, 2.5], [12.5, 4.5, 1.5]]])
+    forward = torch.tensor([[[1.0, 0, 0], [0, -1.0, 0]]])
+    trajectory = stages.turned_trajectory(trajectory_of(origins, forward, TINY.grid, 2), turns)
+    places, _, _, sight = cameras_of(trajectory, TINY.grid)
+    found = stages.turned(field, turns)
+
+    def voxel(of: torch.Tensor, point: torch.Tensor) -> float:
+        x, y, z = point.floor().int().tolist()
+        return float(of[0, 0, z, y, x])
+
+    for camera in range(2):
+        for reach in (0.0, 2.0):
+            before, after = origins + reach * forward, places + reach * sight
+            assert voxel(field, before[0, camera]) == voxel(found, after[0, camera])
+
+
+def test_a_scene_is_decoded_without_the_groups_that_were_left_out() -> None:
+    latents = LatentAutoencoder(LATENTS).eval()
+    shapes = LATENTS.shapes
+    drawn = {"c": torch.randn(2, *shapes.c), "f": torch.randn(2, *shapes.f)}
+    field, trajectories = stages.decode_scene(latents, drawn)  # type: ignore[arg-type]
+    assert field.shape == (2, 4, 16, 16, 5) and trajectories.shape == (2, 0)
+    assert stages.decode_scene(latents, {"c": drawn["c"]})[0].shape == field.shape

@@ -254,6 +254,28 @@ def test_list_show_and_actions(canopy: Any, team: Team, make_experiment: Make) -
     assert canopy("nonsense")[0] == cli.USAGE
 
 
+def test_share_links(canopy: Any, team: Team, make_experiment: Make) -> None:
+    made = make_experiment(name="Bad \x1b[31mname", status=Status.FINISHED, n=2, c=1)
+    code, said, words = canopy("share", "make", str(made.code), "--label", "reviewers", "--anonymous", "--freeze")
+    assert code == 0 and said.startswith(f"{SERVER}/s/") and "Names of people" in words and "\x1b" not in words
+    framed = canopy("share", "make", str(made.code), "--chart", "coverage", "--embed", "lab.org", "--json")[1]
+    assert "<iframe" in json.loads(framed)["embed_code"]
+    address = f"{SERVER}/teams/{team.code}/compare/?e={made.code}&x=flops"
+    assert canopy("share", "make", address, "--days", "0")[0] == 0
+    listed = json.loads(canopy("share", "list", "--json")[1])
+    assert [one["target"] for one in listed] == ["comparison", "chart", "experiment"]
+    assert [one["expires_at"] is None for one in listed] == [True, False, False] and "url" not in listed[0]
+    link = listed[2]["code"]
+    assert canopy("share", "pause", link)[1].endswith("paused, anonymous, frozen\n")
+    assert json.loads(canopy("share", "resume", link, "--json")[1])["state"] == "open"
+    assert canopy("share", "revoke", link, listed[1]["code"])[0] == 0
+    assert canopy("share", "resume", link)[0] == cli.REFUSED
+    code, said, _ = canopy("share", "list", "--state", "revoked")
+    assert code == 0 and "reviewers" in said and "\x1b" not in said
+    assert canopy("share", "make", str(made.code), "--chart", "nothing")[0] == cli.REFUSED
+    assert canopy("share", "make", address, "--chart", "coverage")[0] == cli.USAGE
+
+
 @pytest.mark.parametrize(("status", "exit_code"), [("finished", 0), ("failed", 1), ("cancelled", 1)])
 def test_watch_tells_how_it_ended(status: str, exit_code: int, canopy: Any, make_experiment: Make) -> None:
     made = make_experiment(status=status, n=8, c=2)

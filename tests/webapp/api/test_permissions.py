@@ -30,6 +30,7 @@ from webapp.boards.content import Content
 from webapp.boards.freezing import freeze
 from webapp.boards.models import Board, FrozenBoard
 from webapp.prices.models import Price
+from webapp.sharing.models import ShareLink
 
 VISITORS = ("none", "outsider", "viewer", "member", "owner", "member-reads", "service", "service-reads", "other-team")
 
@@ -40,6 +41,7 @@ OWN = (401, 200, 200, 200, 200, 200, 200, 200, 200)
 
 ZIP = b"PK\x05\x06" + bytes(18)  # the smallest there is
 PRICE_CODE = uuid4()
+LINK_CODE = uuid4()
 
 
 def manage(status: int) -> tuple[int, ...]:
@@ -84,6 +86,10 @@ OPERATIONS = {
     "list_tiles": Operation(READ),
     "get_usage": Operation(READ),
     "list_workers": Operation(READ),
+    # The owner is the operator too; there is no such worker.
+    "drain_worker": Operation((401, 404, 403, 403, 404, 403, 403, 403, 404), {"worker": "gpu@nowhere"}),
+    "get_queue": Operation(READ),
+    "order_queue": Operation(manage(422), {"experiments": [str(uuid4())]}),
     "list_experiments": Operation(READ),
     "submit_experiment": Operation(write(201), {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
     "estimate_experiment": Operation(READ, {"kind": "sampling", "spec": {"samples": 2, "limit": 2}}),
@@ -116,6 +122,14 @@ OPERATIONS = {
     "get_score_details": Operation(READ, kind="detection"),
     "list_label_quality": Operation(READ, kind="detection"),
     "list_tried_pictures": Operation(READ, kind="detection"),
+    "list_share_links": Operation(READ),
+    "make_share_link": Operation(write(201), {"target": "experiment", "scope": {"experiment": "CODE"}}),
+    "get_share_link": Operation(READ),
+    # The owner made it; members change what they made themselves.
+    "pause_share_link": Operation(manage(200)),
+    "resume_share_link": Operation(manage(200)),
+    "revoke_share_link": Operation(manage(200)),
+    "revoke_share_links": Operation(write(200), {"codes": [str(LINK_CODE)]}),
     "try_picture": Operation(write(201), file=b"not looked at here", kind="detection"),
 }
 
@@ -140,6 +154,10 @@ def experiment(make_experiment: Callable[..., Experiment]) -> Experiment:
     made = make_experiment(status=Status.FINISHED, n=2, c=0)
     draw(made, 2)
     Price.objects.create(team=made.team, code=PRICE_CODE, **PRICE | {"name": "lab"})
+    ShareLink.objects.create(
+        code=LINK_CODE, experiment=made, created_by=made.owner, token_prefix="secret", token_hash="0",
+        scope={"experiment": str(made.code)},
+    )  # fmt: skip
     return made
 
 
@@ -169,12 +187,23 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
     """The status, after the whole answer was read as servers read it. ``experiment``: the code of what it is about."""
     method, path = operations()[name]
     values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
-    values |= {"data_set": experiment, "price": PRICE_CODE, "board": experiment, "frozen": experiment, "number": 1}
+    values |= {
+        "data_set": experiment,
+        "price": PRICE_CODE,
+        "link": LINK_CODE,
+        "board": experiment,
+        "frozen": experiment,
+        "number": 1,
+    }
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body, file = OPERATIONS[name].body, OPERATIONS[name].file
 
     async def send() -> int:
-        extra: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        extra: dict[str, Any] = (
+            {}
+            if body is None
+            else {"data": json.dumps(body).replace("CODE", str(experiment)), "content_type": "application/json"}
+        )
         if file is not None:
             extra = {"data": {"file": SimpleUploadedFile("file", file), "name": uuid4().hex}}
         answer = await getattr(AsyncClient(), method)(path.format(**values), headers=headers, **extra)

@@ -11,7 +11,7 @@ from django.core.wsgi import get_wsgi_application
 
 from jobs.kinds.detection.models import DataSet
 from jobs.models import Experiment, Status
-from tests.webapp.api.test_permissions import OPERATIONS, PRICE, PRICE_CODE
+from tests.webapp.api.test_permissions import LINK_CODE, OPERATIONS, PRICE, PRICE_CODE
 from tests.webapp.detection import make_detection
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
@@ -21,6 +21,7 @@ from webapp.boards import services as boards
 from webapp.boards.content import Content
 from webapp.boards.freezing import freeze
 from webapp.prices.models import Price
+from webapp.sharing.models import ShareLink
 
 EXAMPLES = int(os.environ.get("CANOPY_TEST_API_EXAMPLES", "5"))  # random requests for each operation
 
@@ -72,7 +73,10 @@ def test_answers_are_as_documented(
     board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     known |= {"board": str(board.code), "frozen": str(freeze(board, boards.Author.of(alice)).code), "number": "1"}
     Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
-    known["price"] = str(PRICE_CODE)
+    known |= {"price": str(PRICE_CODE), "link": str(LINK_CODE)}
+    ShareLink.objects.create(
+        code=LINK_CODE, experiment=experiment, created_by=alice, token_prefix="secret", token_hash="0"
+    )
     # Werkzeug, which calls the application here, does not unpack gzip.
     headers = {"Authorization": f"Bearer {token_for(alice)[1]}", "Accept-Encoding": "identity"}
     wanted = [

@@ -15,6 +15,7 @@ from jobs.kinds.audit.models import OUTCOMES, AuditedProblem
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Download, KindPage
 from webapp.experiments.kind_tiles import Tile
+from webapp.experiments.offline.content import Figure, Line, Offline, Table
 from webapp.experiments.page import Page
 from webapp.experiments.sampling.page import PAGE as SAMPLING
 from webapp.experiments.sampling.tables import ROWS, cell
@@ -93,6 +94,20 @@ class AuditPage(KindPage):
     tiles = TILES
     samples_are = ""
     downloads = {"audit.csv": Download("Verdicts on each problem's known answers", "text/csv", audit_csv)}
+
+    def offline(self, experiment: Experiment, state: dict[str, Any], data: dict[str, Any]) -> Offline:
+        kind = state["kind"]
+        heads = ["Problem", "State", *(f"right: {name}" for name in OUTCOMES), *(f"wrong: {name}" for name in OUTCOMES)]
+        rows = [[row[1], row[2], *row[3], *row[5], ", ".join(row[6])] for row in kind["problems"]]
+        names = list(OUTCOMES)
+        lines = [
+            Line(title, list(range(len(names))), kind[known], slot)
+            for title, known, slot in (("right answers", "right", 1), ("wrong answers", "wrong", 5))
+        ]
+        order = ", ".join(f"{i} {name}" for i, name in enumerate(names))
+        figure = Figure("verdicts", "Verdicts on known answers", f"verdict ({order})", "verdicts", lines, bars=True)
+        facts = [("Audited", f"{kind['audited']:,}"), ("Mistaken, flaky or undecided", f"{kind['mistaken']:,}")]
+        return Offline(facts, [figure], [Table("Problems", [*heads, "Flags"], rows)])
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         return SAMPLING.spelled(experiment, setting)

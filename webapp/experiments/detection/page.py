@@ -13,9 +13,11 @@ from webapp.experiments.detection import pictures, tables, tryout
 from webapp.experiments.detection.gallery import CHOSEN, Filters, gallery
 from webapp.experiments.detection.images import ORDERS, SPLITS, ImageFilters, browse
 from webapp.experiments.detection.methods import Method, methods_of, plan_json
+from webapp.experiments.detection.offline import offline_content
 from webapp.experiments.detection.scores import ScoreFilters, details
 from webapp.experiments.detection.tiles import TILES
 from webapp.experiments.kind_pages import Download, Json, KindPage, Tab
+from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
 
 
@@ -54,6 +56,9 @@ class DetectionPage(KindPage):
             has_samples=True,
         ),
     }
+
+    def offline(self, experiment: Experiment, state: Json, data: Json) -> Offline:
+        return offline_content(state["kind"])
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         code = str(experiment.spec.get("data", "")).removeprefix("set/")

@@ -14,12 +14,14 @@ from jobs.kinds.sampling.rewards import rewards_of
 from jobs.kinds.sampling.spec import MAX_SAMPLES, ExtraDraw
 from jobs.kinds.sampling.stopping import stops_when_solved
 from jobs.models import Experiment
-from webapp.experiments.kind_pages import Download, KindPage, Tab
+from webapp.experiments.kind_pages import Chart, Download, KindPage, Tab
+from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
 from webapp.experiments.sampling import analysis, report, samples, tables
 from webapp.experiments.sampling.cost_panel import charged_by_services, cost_panel
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
+from webapp.experiments.sampling.offline import download_size, offline_content
 from webapp.experiments.sampling.tiles import TILES
 
 _MOST_GROUPS = 8  # numbers of samples of an extra draw that its setting spells out
@@ -30,6 +32,27 @@ class SamplingPage(KindPage):
     tiles = TILES
     actions = frozenset({"more", "regrade", "score", "audit"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
+    charts = {
+        "coverage": Chart(
+            "Coverage against samples",
+            state=frozenset({"curve", "samples", "extra", "stops", "total_problems", "kpis"}),
+            kpis=frozenset({"first_success"}),
+            data={"forecast": frozenset({"forecast"})},
+            downloads=frozenset({"coverage.csv"}),
+        ),
+        "problems": Chart(
+            "Per-problem success",
+            state=frozenset({"problems", "stops", "total_problems"}),
+            downloads=frozenset({"problems.csv"}),
+        ),
+        "engine": Chart(
+            "Engine",
+            state=frozenset({"kpis"}),
+            kpis=frozenset({"tokens_per_second"}),
+            downloads=frozenset({"engine.csv"}),
+            metrics=True,
+        ),
+    }
     downloads = {
         "samples.jsonl": Download(
             "Every sample with its text and verdict", "application/x-ndjson", tables.samples_jsonl, has_samples=True
@@ -44,6 +67,12 @@ class SamplingPage(KindPage):
         ),
         "engine.csv": Download("Speed and memory of the engine over time", "text/csv", tables.engine_csv),
     }
+
+    def offline(self, experiment: Experiment, state: dict[str, Any], data: dict[str, Any]) -> Offline:
+        return offline_content(state["kind"], data)
+
+    def size_of(self, experiment: Experiment, download: str) -> int:
+        return download_size(experiment, download)
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         if setting == "extra":

@@ -189,7 +189,7 @@ def test_broken_transforms_are_named(tmp_path: Path, stored: str) -> None:
 
 
 def test_a_folder_without_cameras_says_what_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(SceneDataError, match=r"cameras\.json .* or a transforms\.json"):
+    with pytest.raises(SceneDataError, match=r"cameras\.json .* transforms\.json .* COLMAP"):
         load_scenes(tmp_path)
     with pytest.raises(SceneDataError, match="no folder"):
         load_scenes(tmp_path / "nothing")

@@ -232,25 +232,6 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-const shareForm = document.querySelector("[data-share]");
-shareForm?.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const problem = shareForm.querySelector("[data-share-error]");
-  problem.hidden = true;
-  try {
-    const answer = await fetch(shareForm.action, {
-      method: "POST", body: new FormData(shareForm), headers: { Accept: "application/json" }, redirect: "error",
-    });
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(Object.values(body.errors).flat().map((each) => each.message).join(" "));
-    document.getElementById("share-url").textContent = body.url;
-    shareForm.querySelector("[data-share-result]").hidden = false;
-  } catch (error) {
-    problem.textContent = `The link was not made. ${error.message}`;
-    problem.hidden = false;
-  }
-});
-
 onState(drawHeader);
 setInterval(() => { if (!document.hidden) { drawSign(); drawFacts(current); } }, 1000);
 drawSign();

@@ -8,10 +8,10 @@ import { latestLines } from "./log.js";
 import { mountProblems } from "./problems.js";
 import { mountVerdicts } from "./verdicts.js";
 
-const coverage = document.getElementById("coverage");
-onState(mountCoverage(coverage, () => fetchJson(coverage.dataset.forecast)));
-const engine = document.getElementById("engine"); // not in imports
+// Imports have no engine, and the page of one shared chart has nothing else.
+const [coverage, engine, problems, verdicts] = ["coverage", "engine", "problems", "verdicts"].map((id) => document.getElementById(id));
+if (coverage) onState(mountCoverage(coverage, () => fetchJson(coverage.dataset.forecast)));
 if (engine) onState(mountEngine(engine));
-onState(mountProblems(document.getElementById("problems"), page.samples));
-onState(mountVerdicts(document.getElementById("verdicts"), page.samples));
+if (problems) onState(mountProblems(problems, page.samples));
+if (verdicts) onState(mountVerdicts(verdicts, page.samples));
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));

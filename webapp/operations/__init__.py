@@ -1,0 +1,1 @@
+"""What an operator needs: health, metrics for Prometheus, logs with ids, backup and restore, keeping data in bounds."""
