@@ -117,7 +117,7 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
     current = "experiments" if current.startswith("experiment") else current
     current = "prices" if current.startswith("price") else current
     current = "boards" if current.startswith("board") else current
-    current = "workers" if current == "queue" else current
+    current = {"queue": "workers", "activity": "team-people"}.get(current, current)
     return [
         NavigationItem(title, short, reverse(name, args=[code]), icon, name == current, count)
         for title, short, name, icon, count in pages

@@ -66,6 +66,7 @@ X_FRAME_OPTIONS = "DENY"
 INSTALLED_APPS = [
     "webapp.apps.WebappConfig",
     "webapp.accounts",
+    "webapp.activity",
     "webapp.api",
     "webapp.boards",
     "webapp.experiments",
@@ -102,6 +103,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "webapp.middleware.LinkMiddleware",
     "webapp.api.middleware.ApiMiddleware",
+    "webapp.activity.recorder.ActivityMiddleware",
 ]
 ROOT_URLCONF = "webapp.urls"
 ASGI_APPLICATION = "webapp.asgi.application"

@@ -6,6 +6,7 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("webapp.accounts.urls")),
+    path("", include("webapp.activity.urls")),
     path("", include("webapp.api.urls")),
     path("", include("webapp.operations.urls")),
     path("", include("webapp.prices.urls")),

@@ -73,6 +73,8 @@ PAGES = {
     "home": Page((SIGN_IN, 302, 302, 302, 302, SIGN_IN)),
     "team-new": Page(OWN),
     "team-people": Page(READ, ("team",)),
+    "activity": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "activity-file": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
     "team-rename": post(MANAGE, "team", name="Reed lab"),
     "member-role": post(MANAGE, "team", "member", role="viewer"),
     "member-remove": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "team", "member"),  # the member leaves
@@ -147,6 +149,7 @@ PAGES = {
     # What each kind of link opens, and what it does not: tests.webapp.sharing.test_scope.
     "shared": Page(PUBLIC, ("token",)),
     "embedded": Page(PUBLIC, ("token",)),
+    "shared-board": Page(PUBLIC, ("board_token",)),
     "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
@@ -190,7 +193,7 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
-        renamed |= {"comparison_token": "token"}
+        renamed |= {"comparison_token": "token", "board_token": "token"}
         renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "version": "number"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
@@ -217,6 +220,7 @@ def world(
         experiment=experiment, name="samples.json", content_type="application/json", size=2, file=file
     )
     invitation = invite(team, role="member", by=alice)
+    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     link = ShareLink.objects.create(
         experiment=experiment,
         token_prefix="secret",
@@ -232,6 +236,14 @@ def world(
         token_hash=hash_token("comparison-token"),
         created_by=alice,
     )
+    ShareLink.objects.create(
+        team=team,
+        target="board",
+        scope={"board": str(board.code)},
+        token_prefix="boards",
+        token_hash=hash_token("board-token"),
+        created_by=alice,
+    )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
     ShareLink.objects.create(
         experiment=detection, token_prefix="pictur", token_hash=hash_token("picture-token"), created_by=alice
@@ -240,7 +252,6 @@ def world(
     price = Price.objects.create(
         team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
     )
-    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     share = Client()
     assert share.get(reverse("shared", args=["secret-token"])).status_code == 200
     signed_in = {"outsider": charlie, "viewer": vera, "member": bob, "owner": alice}
@@ -260,6 +271,7 @@ def world(
             "token": "secret-token",
             "detection_token": "picture-token",
             "comparison_token": "comparison-token",
+            "board_token": "board-token",
             "number": 0,
             "picture_part": "prediction",
             "picture": detection.pictures.earliest("pk").code,

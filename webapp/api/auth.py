@@ -72,6 +72,7 @@ def reach_team(request: HttpRequest, code: UUID, *, write: bool = False, manage:
     if team is None:
         raise Http404("no such team")
     role = _role(request, team.pk, write=write or manage)
+    request.canopy_team = team  # type: ignore[attr-defined]  # for webapp.activity
     if manage and role != Role.OWNER:
         raise PermissionDenied("Only an owner of the team can do this, with a token of their own.")
     return team, role
@@ -83,6 +84,7 @@ def reach(request: HttpRequest, code: UUID, *, write: bool = False) -> Page:
     if experiment is None:
         raise Http404("no such experiment")
     role = _role(request, experiment.team_id, write=write)
+    request.canopy_team = experiment.team  # type: ignore[attr-defined]  # for webapp.activity
     can_write = may_write(token_of(request), role)
     access = ExperimentAccess(experiment, can_write=can_write, can_manage=can_write and role == Role.OWNER)
     return Page(access, "experiment", {"code": experiment.code})

@@ -190,7 +190,7 @@ def get_frozen_board(request: HttpRequest, frozen: UUID) -> dict[str, Any]:
     """A frozen copy with all numbers that it draws."""
     found = _reach_frozen(request, frozen)
     content = Content.model_validate(found.kept["content"])
-    return _frozen(request, found) | freezing.numbers(found) | {"tiles": content.as_json()["tiles"]}
+    return _frozen(request, found) | freezing.numbers(found.kept) | {"tiles": content.as_json()["tiles"]}
 
 
 @router.delete("/frozen-boards/{uuid:frozen}", response={204: None}, operation_id="delete_frozen_board")

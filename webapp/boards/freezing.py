@@ -22,6 +22,7 @@ from webapp.boards.services import Author, Refused
 from webapp.boards.show import Shown, shown_tiles
 from webapp.experiments.kind_pages import kind_page
 from webapp.experiments.kind_tiles import without_addresses
+from webapp.experiments.visibility import shared_view
 
 Json = dict[str, Any]
 MOST_BYTES = 16 * 2**20
@@ -35,7 +36,7 @@ def freeze(board: Board, author: Author) -> FrozenBoard:
     if board.frozen.count() >= MOST_FROZEN:
         raise Refused(f"A board has at most {MOST_FROZEN} frozen copies. Delete one that is no longer needed.")
     with transaction.atomic():
-        kept = _kept(board)
+        kept = numbers_of(board)
     size = len(json.dumps(kept, cls=DjangoJSONEncoder))
     if size > MOST_BYTES:
         raise Refused(
@@ -47,12 +48,13 @@ def freeze(board: Board, author: Author) -> FrozenBoard:
     )
 
 
-def _kept(board: Board) -> Json:
+def numbers_of(board: Board, *, shared: bool = False) -> Json:
+    """What a copy made now keeps. ``shared``: as strangers may see it, without what share links leave out."""
     content = board.shown
     shown = shown_tiles(board.team, content, can_write=False)
     codes = {each.experiment for each in shown if each.template and each.experiment}
     experiments = Experiment.objects.filter(code__in=codes).select_related("team")
-    states = {str(each.code): _state(each) for each in experiments}
+    states = {str(each.code): _state(each, shared=shared) for each in experiments}
     return {
         "content": content.as_json(),
         "tiles": {each.tile.id: _tile(each) for each in shown},
@@ -62,8 +64,9 @@ def _kept(board: Board) -> Json:
     }
 
 
-def _state(experiment: Experiment) -> Json:
-    return live_state(experiment) | LEFT_OUT
+def _state(experiment: Experiment, *, shared: bool) -> Json:
+    state = live_state(experiment)
+    return (shared_view(state) if shared else state) | LEFT_OUT
 
 
 def _tile(shown: Shown) -> Json:
@@ -89,15 +92,15 @@ def _series(series: Json) -> Json:
     return series | {"runs": [run | {"url": "", "data": ""} for run in series["runs"]]}
 
 
-def thawed(frozen: FrozenBoard) -> list[Shown]:
+def thawed(kept: Json) -> list[Shown]:
     """The tiles of a copy, for the page."""
-    content = Content.model_validate(frozen.kept["content"])
+    content = Content.model_validate(kept["content"])
     made = []
     for tile in content.tiles:
         if isinstance(tile, TextTile):
             made.append(Shown(tile, tile.title or "Text"))
             continue
-        stored = frozen.kept["tiles"][tile.id]
+        stored = kept["tiles"][tile.id]
         made.append(
             Shown(
                 tile,
@@ -108,13 +111,13 @@ def thawed(frozen: FrozenBoard) -> list[Shown]:
                 tuple(stored["styles"]),
                 stored["colour"],
                 tuple((name, url, slot) for name, url, slot in stored["sources"]),
-                series=frozen.kept["series"].get(tile.id),
+                series=kept["series"].get(tile.id),
                 missing=stored["missing"],
             )
         )
     return made
 
 
-def numbers(frozen: FrozenBoard) -> Json:
+def numbers(kept: Json) -> Json:
     """What the copy's scripts read."""
-    return {name: frozen.kept[name] for name in ("states", "data", "series")}
+    return {name: kept[name] for name in ("states", "data", "series")}

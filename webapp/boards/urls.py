@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from webapp.boards import views, views_team
+from webapp.boards import shares, views, views_team
 
 urlpatterns = [
     path("teams/<uuid:team>/", views_team.team_home, name="team-home"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("boards/<uuid:code>/versions/<int:number>/", views.version, name="board-version"),
     path("boards/<uuid:code>/versions/<int:number>/restore/", views.restore, name="board-restore"),
     path("boards/<uuid:code>/freeze/", views.freeze, name="board-freeze"),
+    path("s/<str:token>/board.json", shares.shared_board, name="shared-board"),
     path("boards/frozen/<uuid:code>/", views.frozen, name="board-frozen"),
     path("boards/frozen/<uuid:code>/numbers.json", views.frozen_numbers, name="board-frozen-numbers"),
     path("boards/frozen/<uuid:code>/delete/", views.frozen_delete, name="board-frozen-delete"),

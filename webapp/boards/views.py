@@ -25,6 +25,7 @@ from webapp.boards.show import Shown, shown_tiles
 from webapp.experiments.access import get_experiment, get_team
 from webapp.experiments.compare.query import CompareQuery, chosen
 from webapp.experiments.kind_pages import kind_comparison, kind_page
+from webapp.sharing.dialog import Thing, offer
 
 Json = dict[str, Any]
 VERSIONS_SHOWN = 50
@@ -83,6 +84,7 @@ def board(request: HttpRequest, code: UUID) -> HttpResponse:
         "content": found.content,
         "copies": found.frozen.defer("kept").order_by("-frozen_at"),
         "report": "report" in request.GET,
+        "share": offer(Thing("board", "This board", {"board": str(found.code)})) if membership.can_write else None,
         "edits": "edit" in request.GET and membership.can_write,
     }
     return _private(render(request, "boards/report.html" if context["report"] else "boards/board.html", context))
@@ -268,7 +270,7 @@ def freeze(request: HttpRequest, code: UUID) -> HttpResponse:
 @require_safe
 def frozen(request: HttpRequest, code: UUID) -> HttpResponse:
     found, membership = get_frozen(request, code)
-    shown = freezing.thawed(found)
+    shown = freezing.thawed(found.kept)
     context = _page(found.board, membership, shown) | {
         "frozen": found,
         "content": found.kept["content"],
@@ -281,7 +283,7 @@ def frozen(request: HttpRequest, code: UUID) -> HttpResponse:
 @require_safe
 def frozen_numbers(request: HttpRequest, code: UUID) -> JsonResponse:
     found, _ = get_frozen(request, code)
-    response = JsonResponse(freezing.numbers(found))
+    response = JsonResponse(freezing.numbers(found.kept))
     response.headers["Cache-Control"] = "private, max-age=3600"
     return response
 

@@ -17,43 +17,57 @@ from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_permissions import names
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
+from webapp.boards import services
+from webapp.boards.content import Content
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import all_targets
 
-LINKS = ("experiment", "no samples", "frozen", "anonymous", "chart", "frozen chart", "comparison", "pictures")
+LINKS = (
+    "experiment",
+    "no samples",
+    "frozen",
+    "anonymous",
+    "chart",
+    "frozen chart",
+    "comparison",
+    "pictures",
+    "board",
+    "frozen board",
+)
 # What the holder of each link gets, in the order of LINKS.
 REACH: dict[str, tuple[int, ...]] = {
-    "shared": (200,) * 8,
-    "embedded": (200,) * 8,
-    "shared-live": (200, 200, 200, 200, 200, 200, 404, 200),
-    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404),
-    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-data nothing": (404,) * 8,
-    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404),
-    "shared-tab log": (404,) * 8,
-    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404),
-    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-download log.txt": (404,) * 8,
-    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404),
-    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact other": (404,) * 8,
-    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 200),
-    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 404),
-    "shared-compared 1": (404,) * 8,
+    "shared": (200,) * 10,
+    "embedded": (200,) * 10,
+    "shared-live": (200, 200, 200, 200, 200, 200, 404, 200, 404, 404),
+    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404),
+    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404),
+    "shared-data nothing": (404,) * 10,
+    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
+    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
+    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
+    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404),
+    "shared-tab log": (404,) * 10,
+    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404),
+    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404),
+    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
+    "shared-download log.txt": (404,) * 10,
+    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
+    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact other": (404,) * 10,
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
+    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 404, 404, 404),
+    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 200, 200),
+    "shared-compared 1": (404,) * 10,
 }
 
 
 def test_every_shared_address_and_target_is_in_the_table() -> None:
     below = {name for name in names(get_resolver().url_patterns) if name == "embedded" or name.startswith("shared")}
     assert below == {row.split()[0] for row in REACH}
-    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison"}
+    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison", "board"}
 
 
 @pytest.fixture
@@ -72,7 +86,11 @@ def world(
     code = {"experiment": str(experiment.code)}
     chart = code | {"chart": "coverage"}
     framed: dict[str, Any] = {"embed_hosts": ["lab.example.org"]}
+    tile = {"type": "experiment", "id": "curve", "name": "coverage", "w": 6, "h": 9} | code
+    board = services.create(team, Content(title="Autumn", tiles=[tile]), services.Author(None, "Alice"))
     links = {
+        "board": link("board", {"board": str(board.code)}, **framed),
+        "frozen board": link("board", {"board": str(board.code)}, freeze=True, **framed),
         "experiment": link("experiment", code, **framed),
         "no samples": link("experiment", code, include_samples=False, **framed),
         "frozen": link("experiment", code, freeze=True, **framed),

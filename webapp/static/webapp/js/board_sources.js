@@ -10,10 +10,22 @@ const REFRESH = 8_000; // ms between two looks at a running comparison
 
 /** `onSign(signs)` is called with the signs of all connections when one changes. */
 export class Sources {
-  constructor({ keptUrl, onSign }) {
+  constructor({ keptUrl, follows, onSign }) {
     this.onSign = onSign;
     this.states = new Map();
+    this.comparisons = new Map();
     this.kept = keptUrl ? fetchJson(keptUrl) : null;
+    if (follows) setInterval(() => this.refresh(keptUrl), REFRESH);
+  }
+
+  /** Of a page without sockets: a board behind a share link. */
+  async refresh(keptUrl) {
+    if (document.hidden) return;
+    const kept = await fetchJson(keptUrl).catch(() => null); // offline: the next try may do
+    if (!kept) return;
+    this.kept = Promise.resolve(kept);
+    for (const [experiment, source] of this.states) if (kept.states[experiment]) source.set(kept.states[experiment]);
+    for (const [tile, source] of this.comparisons) if (kept.series[tile]) source.set(kept.series[tile]);
   }
 
   /** The `live` that a kind's tile gets: see webapp/experiments/kind_tiles.py. */
@@ -36,6 +48,7 @@ export class Sources {
     const source = { current: null, sign: "connecting", onState(view) { views.push(view); if (source.current) view(source.current); } };
     const draw = paced(() => { for (const view of views) view(source.current); });
     const set = (state) => { source.current = state; draw(); };
+    source.set = set;
     const tell = (sign) => { source.sign = sign; this.onSign([...this.states.values()].map((each) => each.sign)); };
     const start = async () => {
       if (this.kept) { set((await this.kept).states[experiment]); return; }
@@ -55,14 +68,15 @@ export class Sources {
   comparison(tile) {
     const views = [];
     const source = { series: JSON.parse(tile.querySelector("[data-series] script").textContent), onSeries: (redraw) => views.push(redraw) };
+    source.set = (series) => { source.series = series; for (const redraw of views) redraw(); };
+    this.comparisons.set(tile.dataset.tile, source);
     const url = tile.dataset.seriesUrl; // empty when everything has ended, and on a frozen copy
     const timer = url ? setInterval(refresh, REFRESH) : 0;
     async function refresh() {
       if (document.hidden) return;
       const answer = await fetch(url, { headers: { "X-Part": "series" } }).catch(() => null);
       if (!answer?.ok || answer.redirected) return;
-      source.series = await answer.json();
-      for (const redraw of views) redraw();
+      source.set(await answer.json());
       if (!source.series.runs.some(({ status }) => ["queued", "running"].includes(status))) clearInterval(timer);
     }
     return source;

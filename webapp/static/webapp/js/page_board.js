@@ -11,7 +11,7 @@ const sign = document.querySelector("[data-sign]");
 const saved = document.getElementById("board-said");
 const say = (text) => { saved.textContent = text; };
 
-const sources = new Sources({ keptUrl: root.dataset.kept, onSign: drawSign });
+const sources = new Sources({ keptUrl: root.dataset.kept, follows: "follows" in root.dataset, onSign: drawSign });
 const limits = { width: Number(root.dataset.leastWidth), height: Number(root.dataset.leastHeight), mostHeight: Number(root.dataset.mostHeight) };
 const listeners = [];
 const changed = () => { for (const listener of listeners) listener(); };
