@@ -19,6 +19,7 @@ from webapp.accounts.models import User
 from webapp.boards import freezing, services
 from webapp.boards.content import Content
 from webapp.boards.models import Board
+from webapp.sharing.services import Options, make_link
 
 Make = Callable[..., Experiment]
 GRID_JS = Path(__file__).parents[2] / "webapp/static/webapp/js/grid.js"
@@ -125,6 +126,15 @@ def test_a_board_from_pin_to_frozen_copy(alice: User, make_experiment: Make, new
     page.goto(f"/boards/frozen/{frozen.code}/?report=1")
     expect(page.locator("[data-plot] .main-svg").first).to_be_visible()
     check(page)
+    # A stranger with a link: no team around it, and it follows by asking.
+    _, token = make_link(team, Options("board", {"board": str(board.code)}), by=alice)
+    stranger = new_context().new_page()
+    stranger.goto(f"/s/{token}/")
+    expect(stranger.locator("[data-plot] .main-svg").first).to_be_visible()
+    expect(stranger.locator('[data-kpi="solved"] .kpi-value')).to_contain_text("0of 4")
+    check(stranger)
+    set_correct(running, 8)
+    expect(stranger.locator('[data-kpi="solved"] .kpi-value')).to_contain_text("4of 4", timeout=60_000)
     phone = new_context(alice, color_scheme="light", viewport={"width": 390, "height": 844}).new_page()
     for path in (f"/boards/{board.code}/", f"/teams/{team.code}/"):
         phone.goto(path, wait_until="networkidle")
