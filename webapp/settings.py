@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "jobs.kinds.sampling",
     "jobs.kinds.audit",
     "jobs.kinds.detection",
+    "jobs.kinds.scenes",
     "channels",
     "csp",
     "django.contrib.auth",
@@ -220,6 +221,10 @@ MODEL_DIRS = [Path(part).resolve() for part in env.words("CANOPY_MODEL_DIRS", st
 # Folders on the workers below which a data set may be used by its path, in detection. None unless the operator says so.
 DETECTION_DIRS = [Path(part).resolve() for part in env.words("CANOPY_DETECTION_DIRS")]
 DETECTION_MAX_BYTES = env.integer("CANOPY_DETECTION_MAX_MB", 4096, least=1) * 2**20  # of an uploaded data set
+
+# The same for posed pictures, in scenes.
+SCENES_DIRS = [Path(part).resolve() for part in env.words("CANOPY_SCENES_DIRS")]
+SCENES_MAX_BYTES = env.integer("CANOPY_SCENES_MAX_MB", 8192, least=1) * 2**20
 
 # What verifiers may do on this installation's workers: the operator's half of engine.verification.Settings.
 VERIFICATION: dict[str, Any] = {

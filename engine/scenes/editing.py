@@ -108,9 +108,9 @@ def join(
 
     Tiles of scenes joined this way make a larger world: each tile is a join of its neighbours. g is the mean of both.
     """
-    halves: Latents = {"g": (left["g"] + right["g"]) / 2}
+    halves: Latents = {"g": (left["g"] + right["g"]) / 2} if "g" in left else {}
     planes: tuple[Group, ...] = ("c", "f")
-    for group in planes:
+    for group in (each for each in planes if each in left):
         width = left[group].shape[3]
         halves[group] = torch.cat([left[group][..., width // 2 :], right[group][..., : width // 2]], dim=3)
     middle = Box(0.5 - seam / 2, 0.0, 0.5 + seam / 2, 1.0)

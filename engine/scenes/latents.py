@@ -93,8 +93,8 @@ class LatentAutoencoder(nn.Module):
         if self.training:
             noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
             g = mean + (log_variance / 2).exp() * noise
-        c, c_loss, c_usage = self.quantise_c(self.to_c(folded))
-        f, f_loss, f_usage = self.quantise_f(self.to_f(folded))
+        c, c_loss, c_usage = self.quantise_c(self.to_c(folded), generator)
+        f, f_loss, f_usage = self.quantise_f(self.to_f(folded), generator)
         return Encoded({"g": g, "c": c, "f": f}, kl, c_loss + f_loss, {"c": c_usage, "f": f_usage})
 
     def snap(self, latents: Mapping[Group, Tensor]) -> dict[Group, Tensor]:
@@ -157,14 +157,14 @@ class Quantiser(nn.Module):
         self.register_buffer("counts", torch.ones(entries))
         self.register_buffer("sums", self.codes.clone())
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(quantised x with the gradient of x, commitment loss, share of the codes in use)."""
         batch, channels, height, width = x.shape
         vectors = x.view(batch, channels // self.size, self.size, height, width).movedim(2, -1)
         flat = vectors.reshape(-1, self.size).float()
         index = self.nearest(flat.detach())
         if self.training:
-            self._learn(flat.detach(), index)
+            self._learn(flat.detach(), index, generator)
         codes = self.codes[index].to(x.dtype)
         commitment = (flat - codes.float()).square().mean()
         quantised = codes.view(vectors.shape).movedim(-1, 2).reshape(x.shape)
@@ -176,13 +176,13 @@ class Quantiser(nn.Module):
         return torch.cat([torch.cdist(part, self.codes).argmin(1) for part in torch.split(flat, 65_536)])
 
     @torch.no_grad()
-    def _learn(self, flat: Tensor, index: Tensor) -> None:
+    def _learn(self, flat: Tensor, index: Tensor, generator: torch.Generator | None) -> None:
         counts = torch.bincount(index, minlength=len(self.codes)).to(flat.dtype)
         sums = torch.zeros_like(self.sums).index_add_(0, index, flat)
         self.counts.lerp_(counts, 1 - self.decay)
         self.sums.lerp_(sums, 1 - self.decay)
         unused = self.counts < 0.01 * self.counts.mean()
-        fresh = flat[torch.randint(len(flat), (len(self.codes),), device=flat.device)]
+        fresh = flat[torch.randint(len(flat), (len(self.codes),), generator=generator, device=flat.device)]
         self.counts.copy_(torch.where(unused, self.counts.mean(), self.counts))
         self.sums.copy_(torch.where(unused[:, None], fresh * self.counts[:, None], self.sums))
         self.codes.copy_(self.sums / self.counts[:, None])

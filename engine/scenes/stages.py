@@ -55,6 +55,12 @@ class SceneTensors:
         }
         return dataclasses.replace(self, **moved)
 
+    def only(self, numbers: list[int]) -> SceneTensors:
+        """Some of the scenes."""
+        of_scenes = [field.name for field in dataclasses.fields(self) if field.name != "held_out"]
+        parts = {name: value[numbers] for name in of_scenes if (value := getattr(self, name)) is not None}
+        return dataclasses.replace(self, **parts)
+
     def views(self, scenes: Tensor, which: Tensor) -> Views:
         """Views ``which`` [B, N] of scenes [B], pictures as floats in [0, 1]."""
         at = scenes[:, None], which

@@ -22,4 +22,5 @@ def get_kind(name: str) -> Kind:
 
 
 def all_kinds() -> list[Kind]:
-    return list(_kinds.values())
+    """Those that people can choose."""
+    return [kind for kind in _kinds.values() if kind.is_offered]

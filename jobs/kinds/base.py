@@ -57,6 +57,7 @@ class Kind(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     Spec: ClassVar[type[BaseModel]]
+    is_offered: ClassVar[bool] = True  # False: no form and no page yet, code alone submits it
     runner_module: ClassVar[str]  # dotted path of a module with ``run(stage, job, context)``; imports no Django
 
     @abstractmethod

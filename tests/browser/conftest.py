@@ -14,7 +14,12 @@ from tests.conftest import PASSWORD
 from tests.stack import Stack
 from webapp.accounts.models import User
 
-ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+GL = [
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+]  # WebGL without a graphics card
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", *GL]
 COLLECT_VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>

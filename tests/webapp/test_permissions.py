@@ -18,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from jobs.kinds.detection.models import DataSet
 from jobs.models import Artifact, Experiment, Status
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_drawn, make_scenes, make_set
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
@@ -129,6 +130,14 @@ PAGES = {
     "shared-offline-size": Page(PUBLIC, ("token",)),
     "experiment-artifact": Page(READ, ("code", "artifact")),
     "experiment-picture": Page(READ, ("code", "picture_part", "picture"), code="detection"),
+    "experiment-item": Page(READ, ("code", "item_part", "item"), code="scenes"),
+    "experiment-make": post((SIGN_IN, 404, 403, 302, 302, SIGN_IN), "code", code="scenes", operation="new"),
+    "scene-sets": Page(READ, ("team",)),
+    "scene-set-add": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a file
+    "scene-set": Page(READ, ("code",), code="scene_set"),
+    "scene-set-cameras": Page(READ, ("code", "view_scene"), code="scene_set"),
+    "scene-set-picture": Page(READ, ("code", "view"), code="scene_set"),
+    "scene-set-delete": post(WRITE, "code", code="scene_set", confirm="delete"),
     "experiment-try": post(WRITE, "code", code="detection"),  # without a file
     "experiment-cancel": post(WRITE, "code"),
     "experiment-retry": post(WRITE, "code"),
@@ -156,6 +165,7 @@ PAGES = {
     "shared-data": Page(PUBLIC, ("token", "part")),
     "shared-download": Page(PUBLIC, ("token", "name")),
     "shared-artifact": Page(PUBLIC, ("token", "artifact")),
+    "shared-item": Page(PUBLIC, ("scenes_token", "item_part", "item")),
     "shared-picture": Page(PUBLIC, ("detection_token", "picture_part", "picture")),
 }
 HAVE_FORMS = {"sign-up", "sign-in", "password_reset", "password_reset_confirm"}
@@ -193,8 +203,10 @@ class World:
         page = PAGES[name]
         values = self.arguments | {"code": self.codes[page.code]}
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
+        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "scenes_token": "token"}
+        renamed |= {"item_part": "part", "item": "key", "view_scene": "key", "view": "key"}
         renamed |= {"comparison_token": "token", "board_token": "token"}
-        renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "version": "number"}
+        renamed |= {"version": "number"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
@@ -248,6 +260,11 @@ def world(
     ShareLink.objects.create(
         experiment=detection, token_prefix="pictur", token_hash=hash_token("picture-token"), created_by=alice
     )
+    scenes = make_scenes(team, spec={"scenes": 1}, drawn=0, trained=0)
+    make_drawn(scenes.generated_scenes.get(), previews=0)
+    ShareLink.objects.create(
+        experiment=scenes, token_prefix="scenes", token_hash=hash_token("scenes-token"), created_by=alice
+    )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
     price = Price.objects.create(
         team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
@@ -274,6 +291,11 @@ def world(
             "board_token": "board-token",
             "number": 0,
             "picture_part": "prediction",
+            "scenes_token": "scenes-token",
+            "item_part": "scene",
+            "item": "1",
+            "view_scene": "0",
+            "view": "0-1",
             "picture": detection.pictures.earliest("pk").code,
             "version": 1,
             "uidb64": "MQ",
@@ -282,6 +304,8 @@ def world(
         codes={
             "experiment": experiment.code,
             "detection": detection.code,
+            "scenes": scenes.code,
+            "scene_set": make_set(team, pictures=2).code,
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,

@@ -65,6 +65,12 @@ def token_of(request: HttpRequest) -> ApiToken:
     return cast(ApiToken, request.auth)  # type: ignore[attr-defined]  # ninja sets it
 
 
+def actor_of(request: HttpRequest) -> Any:
+    """Who did it: the token's person, or the service account by its name."""
+    token = token_of(request)
+    return token.user or token.actor
+
+
 def reach_team(request: HttpRequest, code: UUID, *, write: bool = False, manage: bool = False) -> tuple[Team, str]:
     """The team and the token's role in it. Http404 for teams out of reach; PermissionDenied for a write it may not, or
     for what owners alone manage."""

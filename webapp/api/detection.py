@@ -15,7 +15,7 @@ from jobs.kinds.detection.models import AngleScore, DataSet, LabelQuality, Run, 
 from jobs.kinds.detection.tries import tried_state, try_image
 from jobs.models import Experiment
 from jobs.services import Refused
-from webapp.api.auth import count_submit, reach, reach_team, token_of
+from webapp.api.auth import actor_of, count_submit, reach, reach_team
 from webapp.api.errors import Problem
 from webapp.api.schemas import (
     DataSetFolderIn,
@@ -57,7 +57,7 @@ def upload_data_set(
     found, _ = reach_team(request, team, write=True)
     count_submit(request)
     try:
-        made = sets.add_upload(team=found, by=_actor(request), file=file, name=name, format=format)
+        made = sets.add_upload(team=found, by=actor_of(request), file=file, name=name, format=format)
     except Refused as error:
         raise Problem(409, str(error)) from None
     return Status(201, _set(made))
@@ -68,7 +68,7 @@ def add_data_set_folder(request: HttpRequest, team: UUID, body: DataSetFolderIn)
     """Use a folder on the workers, below one that the operator allows."""
     found, _ = reach_team(request, team, write=True)
     count_submit(request)
-    made = sets.add_path(team=found, by=_actor(request), path=body.path, name=body.name, format=body.format)
+    made = sets.add_path(team=found, by=actor_of(request), path=body.path, name=body.name, format=body.format)
     return Status(201, _set(made))
 
 
@@ -91,12 +91,6 @@ def _reach_set(request: HttpRequest, code: UUID, *, write: bool = False) -> Data
         raise Http404("no such data set")
     reach_team(request, found.team.code, write=write)
     return found
-
-
-def _actor(request: HttpRequest) -> Any:
-    """Who did it: the token's person, or the service account by its name."""
-    token = token_of(request)
-    return token.user or token.actor
 
 
 def _set(found: DataSet) -> dict[str, Any]:
@@ -191,4 +185,4 @@ def try_picture(
     """Run every trained detector on a picture of your own, turned from 0 to 90 degrees."""
     experiment = _detection(request, code, write=True)
     count_submit(request)
-    return Status(201, tried_state(try_image(experiment=experiment, by=_actor(request), file=file)))
+    return Status(201, tried_state(try_image(experiment=experiment, by=actor_of(request), file=file)))

@@ -70,7 +70,7 @@ def _file(
 
 
 @router.get(
-    "/experiments/{uuid:code}/files/{str:name}",
+    "/experiments/{uuid:code}/files/{path:name}",
     operation_id="get_file",
     openapi_extra={
         "responses": {

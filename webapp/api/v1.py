@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import boards, detection, errors, events, experiments, prices, queue, results, shares, teams
+from webapp.api import boards, detection, errors, events, experiments, prices, queue, results, scenes, shares, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -108,6 +108,7 @@ for router in (
     experiments.router,
     results.router,
     detection.router,
+    scenes.router,
     shares.router,
     events.router,
 ):

@@ -4,6 +4,7 @@ the server, 4 no server, 5 not logged in."""
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.text import Text
 from webapp.client import login as logins
 from webapp.client import plot
 from webapp.client.client import ApiError, Client, Unreachable
-from webapp.client.types import Curve, Experiment, ExtraDraw, LiveState
+from webapp.client.types import Curve, DataSet, Experiment, ExtraDraw, LiveState, SceneSet
 
 MOST_RUNS = 20  # that a terminal shows
 FAILED, USAGE, REFUSED, NO_SERVER, NO_LOGIN = 1, 2, 3, 4, 5
@@ -436,19 +437,29 @@ def files(code: Code, as_json: AsJson = False) -> None:
 @app.command()
 def pull(
     code: Code,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Left out: all of them.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="Files, or folders such as scene-0001. Left out: all of them."),
+    ] = None,
     to: Annotated[Path, typer.Option("--to", "-o", help="The folder to write to.")] = Path(),
 ) -> None:
     """Fetch files: CSV, JSON lines and Parquet, as pandas, Polars or DuckDB read them."""
     with connect() as client:
         there = [one.name for one in client.files(code)]
-        if missing := [name for name in names or [] if name not in there]:
+        wanted = {name: [each for each in there if each == name or each.startswith(f"{name}/")] for name in names or []}
+        if missing := [name for name, found in wanted.items() if not found]:
             raise WrongUse(f"There is no {', '.join(missing)}. There are: {', '.join(there)}.")
-        to.mkdir(parents=True, exist_ok=True)
-        for name in names or there:
-            target = to / safe_name(name)
+        for name in there if names is None else [each for found in wanted.values() for each in found]:
+            target = to / safe_path(name)
+            target.parent.mkdir(parents=True, exist_ok=True)
             size = client.download(code, name, target)
             out.print(_text(f"{target}  {size:,} bytes"), soft_wrap=True)
+
+
+def safe_path(name: str) -> Path:
+    """`safe_name`, in the folder of its scene where it has one."""
+    folder = name.rpartition("/")[0]
+    return Path(folder if re.fullmatch(r"scene-\d{4,9}", folder) else "") / safe_name(name)
 
 
 def safe_name(name: str) -> str:
@@ -508,5 +519,13 @@ def _differing(experiments: Sequence[Experiment]) -> list[str]:
     return [name for name in names if len({json.dumps(one.spec.get(name), sort_keys=True) for one in experiments}) > 1]
 
 
-# The commands of detection add themselves to the same app; they use what is defined above.
-from webapp.client import cli_detection, cli_share  # noqa: E402, F401
+def tell_set(made: DataSet | SceneSet) -> None:
+    """A data set's value for a spec, and on the other stream how its reading went."""
+    out.print(made.value, soft_wrap=True)
+    _say(f"{made.name}: {made.state}. {made.reason}".strip())
+    for each in made.report.get("problems", [])[:MOST_RUNS]:
+        _say(f"  {each['kind'].replace('_', ' ')}: {each['where']}: {each['message']}")
+
+
+# The commands of other kinds add themselves to the same app; they use what is defined above.
+from webapp.client import cli_detection, cli_scenes, cli_share  # noqa: E402, F401

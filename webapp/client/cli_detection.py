@@ -93,10 +93,7 @@ def add_data_set(
     if as_json:
         cli._print_json(made)
     else:
-        cli.out.print(made.value, soft_wrap=True)
-        cli._say(f"{made.name}: {made.state}. {made.reason}".strip())
-        for each in made.report.get("problems", [])[: cli.MOST_RUNS]:
-            cli._say(f"  {each['kind'].replace('_', ' ')}: {each['where']}: {each['message']}")
+        cli.tell_set(made)
     if made.state != "ready":
         raise typer.Exit(cli.FAILED)
 

@@ -6,6 +6,7 @@ changes something without a key is not.
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -27,15 +28,20 @@ from webapp.client.types import (
     Kind,
     LabelQuality,
     LiveState,
+    Loss,
     Me,
     NewShareLink,
     Problem,
     ProblemSet,
     Run,
     Sample,
+    Scene,
+    SceneScore,
+    SceneSet,
     Score,
     ShareLink,
     Team,
+    TrainedStage,
     TriedPicture,
     Worker,
 )
@@ -136,6 +142,28 @@ class Client:
 
     def delete_data_set(self, code: str) -> None:
         self._send("DELETE", f"data-sets/{code}")
+
+    # --- sets of posed pictures, for scenes ---------------------------------------------------------------------------
+
+    def scene_sets(self, team: str) -> list[SceneSet]:
+        return list(self._every(f"teams/{team}/scene-sets", SceneSet))
+
+    def scene_set(self, code: str) -> SceneSet:
+        return SceneSet.model_validate(self._read(f"scene-sets/{code}"))
+
+    def upload_scene_set(self, team: str, file: Path, *, name: str = "") -> SceneSet:
+        """Send a zip. A worker reads it: ``scene_set`` tells when its state is no longer "reading"."""
+        with file.open("rb") as content:
+            how: dict[str, Any] = {"files": {"file": (file.name, content)}, "data": {"name": name}}
+            answer = self._send("POST", f"teams/{team}/scene-sets", timeout=None, **how)
+        return SceneSet.model_validate(answer.json())
+
+    def add_scene_set_folder(self, team: str, path: str, *, name: str = "") -> SceneSet:
+        body = {"path": path, "name": name}
+        return SceneSet.model_validate(self._write("POST", f"teams/{team}/scene-sets/folders", body))
+
+    def delete_scene_set(self, code: str) -> None:
+        self._send("DELETE", f"scene-sets/{code}")
 
     # --- experiments --------------------------------------------------------------------------------------------------
 
@@ -262,6 +290,30 @@ class Client:
 
     def tried_pictures(self, code: str) -> list[TriedPicture]:
         return list(self._every(f"experiments/{code}/pictures", TriedPicture))
+
+    def stages(self, code: str) -> list[TrainedStage]:
+        return list(self._every(f"experiments/{code}/stages", TrainedStage))
+
+    def losses(self, code: str) -> list[Loss]:
+        return list(self._every(f"experiments/{code}/losses", Loss))
+
+    def scenes(self, code: str) -> list[Scene]:
+        return list(self._every(f"experiments/{code}/scenes", Scene))
+
+    def scene(self, code: str, number: int) -> Scene:
+        return Scene.model_validate(self._read(f"experiments/{code}/scenes/{number}"))
+
+    def draw_scene(self, code: str, *, map: Path | None = None, image: Path | None = None, **request: Any) -> Scene:
+        """Ask for a scene; ``scene`` tells when its state is "drawn". ``request``: operation, seed, parent, other, box,
+        strength, groups, seam, and g, c, f: {"sampler", "steps", "guidance"}. ``map`` and ``image``: pictures."""
+        body = _plain(request)
+        for name, file in (("map", map), ("image", image)):
+            if file is not None:
+                body[name] = base64.b64encode(file.read_bytes()).decode()
+        return Scene.model_validate(self._write("POST", f"experiments/{code}/scenes", body))
+
+    def scene_scores(self, code: str) -> list[SceneScore]:
+        return list(self._every(f"experiments/{code}/scene-scores", SceneScore))
 
     def live(self, code: str, after: int = 0) -> LiveState:
         return LiveState.model_validate(self._read(f"experiments/{code}/live", after=after))

@@ -208,6 +208,62 @@ class TriedPicture(Answer):
     found: dict[str, dict[str, list[list[float]]]]
 
 
+class SceneSet(Answer):
+    value: str  # for a scene spec's data
+    code: str
+    name: str
+    state: str
+    reason: str
+    counts: dict[str, Any]
+    report: dict[str, Any]
+    reader: str | None
+
+
+class TrainedStage(Answer):
+    stage: str
+    steps: int
+    stopped: str
+    reused_from: str | None
+    seconds: float | None
+    progress: dict[str, Any]
+
+
+class Loss(Answer):
+    stage: str
+    step: int
+    values: dict[str, float]
+
+
+class Scene(Answer):
+    number: int
+    operation: str
+    settings: dict[str, Any]
+    seed: int
+    parent: int | None
+    other: int | None
+    state: str
+    status: str
+    reason: str
+    values: dict[str, Any]
+    previews: list[dict[str, str]]
+    files: list[str]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still be drawn."""
+        return self.status in ("waiting", "queued", "running")
+
+
+class SceneScore(Answer):
+    subject: str
+    metric: str
+    value: float | None
+    title: str
+    unit: str
+    better: str
+    count: int
+
+
 class Worker(Answer):
     name: str
     queue: str

@@ -44,6 +44,7 @@ class Estimate:
 class KindForm(ABC):
     lede: ClassVar[str]
     icon: ClassVar[str]
+    sets_address: ClassVar[str] = "data-sets"  # the name of the page where the team's own data is added
 
     @abstractmethod
     def presets(self) -> Sequence[PresetCard]: ...

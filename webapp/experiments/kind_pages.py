@@ -34,6 +34,7 @@ class Tab:
     title: str
     has_samples: bool = False  # hidden under share links that leave sample texts out
     has_count: bool = False  # a number beside the title, which the page's script fills in
+    for_writers: bool = False  # hidden from those who may only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class KindPage(ABC):
     downloads: ClassVar[Mapping[str, Download]]
     # Figures' data that takes longer than a page should: the page's script asks for each by its name.
     data: ClassVar[Mapping[str, Callable[[Experiment], Json]]] = {}
+    # JSON of one thing by part and key; shown only to those who may see samples.
+    items: ClassVar[Mapping[str, Callable[[Page, str], Json | None]]] = {}
     charts: ClassVar[Mapping[str, Chart]] = {}
     # JPEGs by part and key; shown only to those who may see samples.
     pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}

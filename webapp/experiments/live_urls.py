@@ -18,6 +18,7 @@ def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[
     return [
         address("live.json", views_live.live, "live"),
         address("data/<slug:part>.json", views_live.data, "data"),
+        address("data/<slug:part>/<str:key>.json", views_live.item, "item"),
         address("pictures/<slug:part>/<str:key>.jpg", downloads.picture, "picture"),
         address("downloads/<str:name>", downloads.download, "download"),
         address("offline.json", offline.offline_size, "offline-size"),

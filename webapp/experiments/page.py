@@ -73,7 +73,11 @@ class Page:
             return [OVERVIEW]
         if self.frozen:
             return [OVERVIEW, CONFIG, FILES]
-        own = [tab for tab in self.kind.tabs if self.shows_samples or not tab.has_samples]
+        own = [
+            tab
+            for tab in self.kind.tabs
+            if (self.shows_samples or not tab.has_samples) and (self.access.can_write or not tab.for_writers)
+        ]
         return [OVERVIEW, *own, *([] if self.is_shared else [LOG]), CONFIG, FILES]
 
     def url(self, name: str = "", /, **extra: Any) -> str:

@@ -7,6 +7,8 @@ from django.urls import include, path
 from webapp.experiments import views_actions, views_compare, views_list, views_new, views_queue
 from webapp.experiments.detection import views_sets, views_try
 from webapp.experiments.sampling import views_draw, views_import
+from webapp.experiments.scenes import views_make
+from webapp.experiments.scenes import views_sets as scene_sets
 
 urlpatterns = [
     path("", views_list.home, name="home"),
@@ -25,6 +27,12 @@ urlpatterns = [
     path("teams/<uuid:team>/data-sets/add/", views_sets.data_set_add, name="data-set-add"),
     path("data-sets/<uuid:code>/", views_sets.data_set, name="data-set"),
     path("data-sets/<uuid:code>/delete/", views_sets.data_set_delete, name="data-set-delete"),
+    path("teams/<uuid:team>/scene-sets/", scene_sets.scene_sets, name="scene-sets"),
+    path("teams/<uuid:team>/scene-sets/add/", scene_sets.scene_set_add, name="scene-set-add"),
+    path("scene-sets/<uuid:code>/", scene_sets.scene_set, name="scene-set"),
+    path("scene-sets/<uuid:code>/cameras/<str:key>.json", scene_sets.scene_set_cameras, name="scene-set-cameras"),
+    path("scene-sets/<uuid:code>/pictures/<str:key>.jpg", scene_sets.scene_set_picture, name="scene-set-picture"),
+    path("scene-sets/<uuid:code>/delete/", scene_sets.scene_set_delete, name="scene-set-delete"),
     path("experiments/<uuid:code>/cancel/", views_actions.cancel, name="experiment-cancel"),
     path("experiments/<uuid:code>/retry/", views_actions.retry, name="experiment-retry"),
     path("experiments/<uuid:code>/more/", views_actions.more, name="experiment-more"),
@@ -35,6 +43,7 @@ urlpatterns = [
     path("experiments/<uuid:code>/rename/", views_actions.rename, name="experiment-rename"),
     path("experiments/<uuid:code>/priority/", views_actions.priority, name="experiment-priority"),
     path("experiments/<uuid:code>/pictures/", views_try.try_picture, name="experiment-try"),
+    path("experiments/<uuid:code>/scenes/make/", views_make.make, name="experiment-make"),
     path("experiments/<uuid:code>/delete/", views_actions.delete, name="experiment-delete"),
     path("", include("webapp.experiments.live_urls")),
 ]

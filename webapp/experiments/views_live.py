@@ -84,6 +84,18 @@ def data(request: HttpRequest, page: Page, part: str) -> HttpResponseBase:
     return response
 
 
+@require_safe
+def item(request: HttpRequest, page: Page, part: str, key: str) -> HttpResponseBase:
+    """One thing of the kind's as its scripts read it. Items are samples: share links without samples give none."""
+    find = page.kind.items.get(part) if page.shows_samples else None
+    found = find(page, key) if find else None
+    if found is None:
+        raise Http404("No such item.")
+    response = JsonResponse(found)
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
 def _shareable(page: Page) -> list[Thing]:
     """What the share dialog offers."""
     code = {"experiment": str(page.experiment.code)}

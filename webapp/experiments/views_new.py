@@ -135,6 +135,7 @@ def _page(
         "preset": preset,
         "preset_values": {card.name: _shown(kind, card.values) for card in presets},
         "options": {widget: groups for widget in widgets if (groups := adapter.options(widget, team))},
+        "sets_address": adapter.sets_address,
         "tasks": [(task.name, task.title) for task in TASKS.values()],
         "priorities": [(str(value), label) for value, label in Priority.choices],
         "priority": priority or str(Priority.NORMAL.value),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from django.conf import settings
 
 from engine.detection.rules import LabelRule
 from jobs.kinds.base import SpecError
+from jobs.kinds.data_sets import allowed_path
 from jobs.kinds.detection.data import has_doom
 from jobs.kinds.detection.models import DataSet
 from jobs.kinds.detection.plan import runs
@@ -106,18 +106,3 @@ def weights_file(spec: DetectionSpec) -> Path | None:
     if path.suffix not in _WEIGHTS or not path.is_file():
         raise SpecError("weights", f"{path} is no file that ends in {' or '.join(_WEIGHTS)}.")
     return path
-
-
-def allowed_path(text: str, folders: Sequence[Path]) -> Path:
-    """``text`` as a path below one of ``folders``, links followed. Raises ValueError: anything else would be a way to
-    look at any file of the workers."""
-    if not folders:
-        raise ValueError("The operator has allowed no folder to read from")
-    for folder in folders:
-        try:
-            path = (folder / text).resolve()
-        except (OSError, ValueError, RuntimeError):
-            continue
-        if path.is_relative_to(folder.resolve()) and path.exists():
-            return path
-    raise ValueError(f"There is no such path below {', '.join(map(str, folders))}: these the operator allows")

@@ -7,25 +7,20 @@ What was read and checked is kept as an index, so that only the first shard on a
 from __future__ import annotations
 
 import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from engine.detection.data import Dataset, DatasetError, Loaded, Report, load_dataset, render_shapes
 from engine.detection.data.archive import unpack
 from engine.detection.data.index import read_index, write_index
-from jobs.kinds.detection.errors import Hopeless
+from jobs.kinds.runner_parts import Hopeless, beating, made_once
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
 
 _TRAIN_SEED, _TEST_SEED = 1, 2  # of rendered shapes; the same in every experiment, so that they can be compared
-_BEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +69,6 @@ def open_data(source: dict[str, Any], data_dir: Path, context: Context) -> Data:
     return data
 
 
-@contextmanager
-def beating(context: Context) -> Iterator[None]:
-    """Prove the runner alive during long calls that report nothing."""
-    over = Event()
-
-    def beat() -> None:
-        while not over.wait(_BEAT_SECONDS):
-            context.alive()
-
-    thread = Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _loaded(home: Path, source: dict[str, Any]) -> Loaded:
     """Read, or read before. An upload never changes; a folder may, so its index belongs to one experiment."""
     folder = home / "sets" / source["key"] if source["kind"] == "upload" else home / source["experiment"]
@@ -114,23 +91,7 @@ def _loaded(home: Path, source: dict[str, Any]) -> Loaded:
 def _unpacked(archive: Path, folder: Path) -> Path:
     if not (folder / "files").is_dir() and not archive.is_file():
         raise DatasetError("the uploaded file is gone: upload it again")
-    return _made_once(folder / "files", lambda draft: unpack(archive, draft))
-
-
-def _made_once(final: Path, make: Callable[[Path], object]) -> Path:
-    """``final``, made in a draft beside it first. Two shards may make it at once: the first to be done wins."""
-    if final.is_dir():
-        return final
-    draft = final.with_name(f"draft-{uuid.uuid4().hex}")
-    draft.parent.mkdir(parents=True, exist_ok=True)
-    make(draft)
-    try:
-        draft.rename(final)
-    except OSError:
-        shutil.rmtree(draft)
-        if not final.is_dir():
-            raise
-    return final
+    return made_once(folder / "files", lambda draft: unpack(archive, draft))
 
 
 def _parts(loaded: Loaded, val_share: float) -> Data:
@@ -154,7 +115,7 @@ def _doom(folder: Path) -> Data:
         train, val = render_doom(draft)
         write_index(draft / "data.json", "coco", {"train": train, "val": val}, Report())
 
-    splits = read_index(_made_once(folder, render) / "data.json")[1]
+    splits = read_index(made_once(folder, render) / "data.json")[1]
     return Data("vizdoom", splits["train"], splits["val"], splits["val"], Report(), parted=True)
 
 
@@ -167,4 +128,4 @@ def _rendered(folder: Path, count: int, size: int, seed: int) -> Dataset:
     def render(draft: Path) -> None:
         write_index(draft / "data.json", "shapes", {"all": render_shapes(draft, count, size=size, seed=seed)}, Report())
 
-    return read_index(_made_once(folder, render) / "data.json")[1]["all"]
+    return read_index(made_once(folder, render) / "data.json")[1]["all"]

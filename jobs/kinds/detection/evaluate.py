@@ -18,10 +18,9 @@ from engine.detection.geometry import iou
 from engine.detection.loader import Loader
 from engine.detection.models import Detector
 from engine.training.checkpoint import WeightsError, load_weights
+from jobs.kinds.accelerators import device_here
 from jobs.kinds.detection.data import open_data
-from jobs.kinds.detection.errors import Hopeless
-from jobs.kinds.detection.prepare import jpeg_text
-from jobs.kinds.detection.train import device_here
+from jobs.kinds.runner_parts import Hopeless, jpeg_text
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context

@@ -11,9 +11,10 @@ import torch
 from engine.detection import ModelConfig, export_onnx
 from engine.detection.export import ExportError
 from engine.detection.loader import load_sample
-from jobs.kinds.detection.data import beating, detection_folder, open_data
+from jobs.kinds.accelerators import cpu
+from jobs.kinds.detection.data import detection_folder, open_data
 from jobs.kinds.detection.evaluate import load_model
-from jobs.kinds.detection.train import cpu
+from jobs.kinds.runner_parts import beating
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context

@@ -3,22 +3,21 @@ supervisor."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.files.storage import default_storage
 
 from engine.detection.rules import LabelRule
-from jobs.kinds.detection.checks import allowed_path, planned_epochs, weights_file
+from jobs.kinds.data_sets import allowed_path
+from jobs.kinds.detection.checks import planned_epochs, weights_file
 from jobs.kinds.detection.data import detection_folder
 from jobs.kinds.detection.models import AngleScore, DataSet, Prepared, Run, TriedDetections, TriedImage, TriedPicture
 from jobs.kinds.detection.plan import EVALUATE, EXPORT, PREPARE, TRAIN
 from jobs.kinds.detection.spec import BUILTIN, DOOM, SHAPES, DetectionSpec
 from jobs.kinds.detection.store import data_set_of, run_of
-from jobs.leases import Lease, extend
-from jobs.models import Artifact, Experiment, Shard
+from jobs.kinds.stored import bring_back, local_file
+from jobs.models import Experiment, Shard
 
 _QUALITY_RULES = ("largest", "ellipse")  # measured always: they are what the choice is about
 _MOST_PICTURES = 4_000  # of an experiment's predictions
@@ -61,26 +60,7 @@ def _source(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
         path = allowed_path(found.path, settings.DETECTION_DIRS)  # the operator may have changed his mind
         return {"kind": "path", "path": str(path), **common}
     folder = detection_folder(settings.DATA_DIR) / "sets" / str(found.code)
-    return {"kind": "upload", "path": str(_local(found.file, folder / "upload.zip", shard)), **common}
-
-
-def _local(stored: str, target: Path, shard: Shard) -> Path:
-    """A stored file on this machine; from a remote storage it is fetched, which may take longer than a lease."""
-    try:
-        return Path(default_storage.path(stored))
-    except NotImplementedError:
-        pass
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f"{target.name}.part")
-    lease = Lease.of(shard)
-    with default_storage.open(stored) as remote, draft.open("wb") as local:
-        for chunk in remote.chunks(4 * 2**20):
-            local.write(chunk)
-            extend(lease)
-    draft.replace(target)
-    return target
+    return {"kind": "upload", "path": str(local_file(found.file, folder / "upload.zip", shard)), **common}
 
 
 def _prepare_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
@@ -135,7 +115,7 @@ def _run_folder(experiment: Experiment, run: Run) -> Path:
 def _train_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     run = run_of(shard)
     folder = _run_folder(shard.experiment, run)
-    _fetch(shard, folder / "last.pt", f"last-{slug(run)}.pt")
+    bring_back(shard, folder / "last.pt", f"last-{slug(run)}.pt")
     return {
         "done": run.epochs,
         "data": _source(shard, spec),
@@ -164,21 +144,8 @@ def _train_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
 def _weights(shard: Shard, run: Run) -> str:
     """A run's best weights on this machine."""
     path = _run_folder(shard.experiment, run) / "best.safetensors"
-    _fetch(shard, path, f"best-{slug(run)}.safetensors")
+    bring_back(shard, path, f"best-{slug(run)}.safetensors")
     return str(path)
-
-
-def _fetch(shard: Shard, target: Path, name: str) -> None:
-    """Bring a kept file back to where training left it, when this is another machine or the folder was cleared."""
-    artifact = Artifact.objects.filter(experiment=shard.experiment_id, name=name).first()
-    if target.exists() or artifact is None:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = _local(str(artifact.file.name), target, shard)
-    if source != target:
-        draft = target.with_name(f"{target.name}.part")
-        shutil.copyfile(source, draft)
-        draft.replace(target)
 
 
 def _evaluate_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
@@ -262,7 +229,7 @@ def _try_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     known = set(TriedDetections.objects.filter(tried=tried).values_list("run__index", "angle"))
     return {
         "done": len(known),
-        "path": str(_local(tried.file, experiment_folder(shard.experiment) / f"tried-{tried.code}", shard)),
+        "path": str(local_file(tried.file, experiment_folder(shard.experiment) / f"tried-{tried.code}", shard)),
         "missing": [[run.index, angle] for run in trained for angle in tried.angles if (run.index, angle) not in known],
         "pictured": list(TriedPicture.objects.filter(tried=tried).values_list("angle", flat=True)),
         "models": {

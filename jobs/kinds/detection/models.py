@@ -14,47 +14,21 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from jobs.kinds.data_sets import TeamDataSet
 from jobs.models import Experiment
 
 
-class DataSet(models.Model):
-    """A team's images with labels. What is in it is known once a worker has read it (status "ready")."""
+class DataSet(TeamDataSet):
+    """A team's images with labels. ``counts``: {"images", "objects", "train", "val", "test", "by_class": {name: n},
+    "parted": has parts of its own, "shown": images that the browser has}."""
 
-    class Source(models.TextChoices):
-        UPLOAD = "upload", "Uploaded zip"
-        PATH = "path", "Folder on the workers"
-
-    class Status(models.TextChoices):
-        NEW = "new", "Not read yet"
-        READY = "ready", "Ready"
-        REFUSED = "refused", "Cannot be used"
-
-    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     team = models.ForeignKey("accounts.Team", on_delete=models.CASCADE, related_name="detection_sets")
-    name = models.CharField(max_length=80)
-    source = models.CharField(max_length=6, choices=Source)
-    file = models.CharField(max_length=255, blank=True)  # of an upload: its name in the default storage
-    path = models.CharField(max_length=500, blank=True)  # of a folder
     format = models.CharField(max_length=4, blank=True)  # coco, voc or yolo; empty until it is known
-    size = models.PositiveBigIntegerField(default=0)  # bytes of the upload
-    status = models.CharField(max_length=7, choices=Status, default=Status.NEW)
-    reason = models.TextField(blank=True)  # why it cannot be used
-    # {"problems": [{"kind", "where", "message"}, ...], "counts": {kind: n}}: engine.detection.data.Report
-    report = models.JSONField(default=dict)
-    # {"images", "objects", "train", "val", "test", "by_class": {name: n}, "shown": images that the browser has}
-    counts = models.JSONField(default=dict)
     classes = models.JSONField(default=list)
     has_masks = models.BooleanField(default=False)  # every object has one: perfect labels and exact truth are possible
-    # The experiment that read it first: its log and progress tell how the reading goes.
-    reader = models.ForeignKey(Experiment, on_delete=models.SET_NULL, null=True, related_name="+")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="one_detection_set_per_name")]
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class SetImage(models.Model):

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from PIL import Image
 
 from engine.detection import LabelRule
 from engine.detection.data import Dataset, DatasetError, Record
 from engine.detection.data.images import read_image
-from jobs.kinds.detection.data import Data, beating, open_data
-from jobs.kinds.detection.errors import Hopeless
+from jobs.kinds.detection.data import Data, open_data
+from jobs.kinds.runner_parts import Hopeless, beating, jpeg_text
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -155,12 +150,3 @@ def _set_image(index: int, split: str, dataset: Dataset, record: Record) -> dict
         "labels": labels,
         "jpeg": jpeg_text(read_image(dataset.path(record)), THUMBNAIL),
     }
-
-
-def jpeg_text(pixels: np.ndarray[Any, np.dtype[np.uint8]], longest: int) -> str:
-    """An RGB image (H, W, 3), its longer side at most ``longest``, as JPEG in base64: rows travel as JSON."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((longest, longest))
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=80)
-    return base64.b64encode(packed.getvalue()).decode()

@@ -25,7 +25,7 @@ import torch.multiprocessing
 
 from engine.detection import EpochStats, ModelConfig, NonFiniteLoss, StepStats, TrainConfig, TrainResult, train
 from engine.detection.data import Dataset
-from jobs.kinds.detection.memory import peak_memory
+from jobs.kinds.accelerators import peak_memory
 
 if TYPE_CHECKING:
     from jobs.kinds.detection.train import RunHooks

@@ -19,9 +19,9 @@ from engine.detection import EpochStats, ModelConfig, NonFiniteLoss, StepStats, 
 from engine.detection.data import Dataset, DatasetError
 from engine.detection.training import BEST, CHECKPOINT
 from engine.training.checkpoint import CheckpointError, WeightsError, load_checkpoint
+from jobs.kinds.accelerators import device_here, forget_memory, peak_memory
 from jobs.kinds.detection.data import open_data
-from jobs.kinds.detection.errors import Hopeless
-from jobs.kinds.detection.memory import forget_memory, peak_memory
+from jobs.kinds.runner_parts import Hopeless
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
@@ -78,17 +78,6 @@ def _train(
         return train_in_processes(model, config, train_set, val_set, folder=folder, processes=processes, hooks=hooks)
     device = device_here()
     return train(model, config, train_set, val_set, folder=folder, device=device, hooks=hooks)
-
-
-def device_here() -> str:
-    """The first GPU, else the CPU. Half of its cores: more threads than free cores stand in each other's way."""
-    return "cuda" if torch.cuda.is_available() else cpu()
-
-
-def cpu() -> str:
-    """The CPU even where there is a GPU: that is for the GPU worker, whose engine may fill its memory."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-    return "cpu"
 
 
 def _spread(config: TrainConfig, wanted: int | None) -> tuple[TrainConfig, int]:

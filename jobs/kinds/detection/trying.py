@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.detection import ModelConfig, detect
 from engine.detection.data.images import ImageError, read_image
-from jobs.kinds.detection.errors import Hopeless
+from jobs.kinds.accelerators import cpu
 from jobs.kinds.detection.evaluate import load_model
-from jobs.kinds.detection.prepare import jpeg_text
-from jobs.kinds.detection.train import cpu
+from jobs.kinds.runner_parts import Hopeless, jpeg_text
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context

@@ -18,9 +18,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient
 
 from jobs.kinds.detection.models import DataSet
+from jobs.kinds.scenes.models import SceneSet
 from jobs.models import Experiment, Status
 from jobs.services import apply_plan
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_scenes
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
@@ -131,6 +133,17 @@ OPERATIONS = {
     "revoke_share_link": Operation(manage(200)),
     "revoke_share_links": Operation(write(200), {"codes": [str(LINK_CODE)]}),
     "try_picture": Operation(write(201), file=b"not looked at here", kind="detection"),
+    "list_scene_sets": Operation(READ),
+    "upload_scene_set": Operation(write(201), file=ZIP),
+    "add_scene_set_folder": Operation(write(409), {"path": "/etc"}),
+    "get_scene_set": Operation(READ),
+    "delete_scene_set": Operation(write(204)),
+    "list_stages": Operation(READ, kind="scenes"),
+    "list_losses": Operation(READ, kind="scenes"),
+    "list_scenes": Operation(READ, kind="scenes"),
+    "get_scene": Operation(READ, kind="scenes"),
+    "draw_scene": Operation(write(201), {"operation": "vary", "parent": 1}, kind="scenes"),
+    "list_scene_scores": Operation(READ, kind="scenes"),
 }
 
 
@@ -189,6 +202,7 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
     values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
     values |= {
         "data_set": experiment,
+        "scene_set": experiment,
         "price": PRICE_CODE,
         "link": LINK_CODE,
         "board": experiment,
@@ -233,12 +247,16 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         assert ask(name, tokens[who], team.code, about.code) == expected, who
 
 
-def subject(name: str, experiment: Experiment) -> Experiment | DataSet | Board | FrozenBoard:
+def subject(name: str, experiment: Experiment) -> Experiment | DataSet | SceneSet | Board | FrozenBoard:
     """What an operation is about: the experiment, one of the kind it wants, a data set, or a board."""
     if "{board}" in operations()[name][1] or "{frozen}" in operations()[name][1]:
         author = boards.Author(None, "Alice")
         board = boards.create(experiment.team, Content(title="Summer"), author)
         return freeze(board, author) if "{frozen}" in operations()[name][1] else board
+    if "{scene_set}" in operations()[name][1]:
+        return SceneSet.objects.create(team=experiment.team, name="rooms", source="upload")
+    if OPERATIONS[name].kind == "scenes":
+        return make_scenes(experiment.team, experiment.owner)
     if "{data_set}" in operations()[name][1]:
         return DataSet.objects.create(team=experiment.team, name="cells", source="upload")
     if OPERATIONS[name].kind == "detection":

@@ -10,9 +10,11 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 
 from jobs.kinds.detection.models import DataSet
+from jobs.kinds.scenes.models import SceneSet
 from jobs.models import Experiment, Status
 from tests.webapp.api.test_permissions import LINK_CODE, OPERATIONS, PRICE, PRICE_CODE
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_scenes
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken
@@ -68,12 +70,15 @@ def test_answers_are_as_documented(
     )
     detected = make_detection(team, alice)
     data_set = DataSet.objects.create(team=team, name="cells", source="upload")
-    code = detected.code if OPERATIONS[name].kind == "detection" else experiment.code
+    scenes = make_scenes(team, alice) if OPERATIONS[name].kind == "scenes" else experiment
+    scene_set = SceneSet.objects.create(team=team, name="rooms", source="upload")
+    code = {"detection": detected, "scenes": scenes}.get(OPERATIONS[name].kind, experiment).code
     known = {"team": str(team.code), "code": str(code), "name": "coverage.csv", "data_set": str(data_set.code)}
     board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     known |= {"board": str(board.code), "frozen": str(freeze(board, boards.Author.of(alice)).code), "number": "1"}
     Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
-    known |= {"price": str(PRICE_CODE), "link": str(LINK_CODE)}
+    known |= {"price": str(PRICE_CODE), "scene_set": str(scene_set.code), "number": 1}
+    known["link"] = str(LINK_CODE)
     ShareLink.objects.create(
         code=LINK_CODE, experiment=experiment, created_by=alice, token_prefix="secret", token_hash="0"
     )

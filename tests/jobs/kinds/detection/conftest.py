@@ -11,7 +11,6 @@ from jobs import services
 from jobs.announcer import announcer
 from jobs.kinds import get_kind
 from jobs.models import Experiment
-from jobs.worker import ThisWorker
 from webapp.accounts.models import Team, User
 
 TINY: dict[str, Any] = {
@@ -46,18 +45,3 @@ def submit_detection(team: Team, alice: User) -> Callable[..., Experiment]:
         return services.submit(team=team, owner=alice, kind="detection", name="Shapes", spec=spec)
 
     return submit
-
-
-@pytest.fixture(scope="session")
-def workers() -> Iterator[Callable[[], None]]:
-    """``workers()`` does all queued shards, on both queues, each with a runner process of its own. They stay warm over
-    the tests, as they do over shards: loading torch would be most of the time."""
-    both = [ThisWorker("cpu@test", "cpu"), ThisWorker("gpu@test", "gpu")]
-
-    def work() -> None:
-        while any([worker.work(worker.queue) for worker in both]):  # noqa: C419  each of them gets its turn
-            pass
-
-    yield work
-    for worker in both:
-        worker._runner.kill()

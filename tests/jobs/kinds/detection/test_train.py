@@ -18,10 +18,10 @@ from engine.detection import training
 from engine.training.checkpoint import load_checkpoint
 from jobs.kinds.detection import jobs
 from jobs.kinds.detection import train as stage
-from jobs.kinds.detection.errors import Hopeless
 from jobs.kinds.detection.models import AngleScore
 from jobs.kinds.detection.train import train_run
 from jobs.kinds.detection.tries import tried_state, try_image
+from jobs.kinds.runner_parts import Hopeless
 from jobs.models import Experiment, Shard, Status
 from tests.jobs.kinds.sampling.fake_context import FakeContext
 from webapp.accounts.models import User

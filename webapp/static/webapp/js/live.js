@@ -97,6 +97,8 @@ function drawFacts(state) {
 
 function drawStages(state) {
   const list = bound("stages");
+  const many = state.stages.length > 4;
+  list.classList.toggle("many", many);
   if (list.children.length !== state.stages.length) {
     list.replaceChildren(...state.stages.map((stage) => element("li", {},
       element("span.stage-text", {}, element("span.stage-icon"), element("b", {}, titleOf(stage)), element("span.end")),
@@ -108,7 +110,7 @@ function drawStages(state) {
       item.dataset.state = stage.state;
       item.querySelector(".stage-icon").replaceChildren(icon(ICONS[stage.state] || "clock"));
     }
-    setText(item.querySelector(".end"), stageText(stage));
+    setText(item.querySelector(".end"), stageText(stage, many));
     const bar = item.querySelector("progress");
     bar.max = Math.max(1, stage.total);
     bar.value = stage.done;
@@ -117,8 +119,8 @@ function drawStages(state) {
 
 const titleOf = (stage) => stage.title || stage.name[0].toUpperCase() + stage.name.slice(1);
 
-function stageText(stage) {
-  if (stage.state === "waiting" && !stage.done) return "waits for the stage before";
+function stageText(stage, short) {
+  if (stage.state === "waiting" && !stage.done) return short ? "waits" : "waits for the stage before";
   const of = `${count(stage.done)} of ${count(stage.total)}`;
   if (stage.state === "done") return `${count(stage.total)} ${stage.unit}`;
   return stage.state === "running" || stage.state === "waiting" ? of : `${of}, ${stage.state}`;

@@ -41,11 +41,14 @@ function mergeRows(nameOf, old, fresh) {
 // Lists of a kind's part that hold only the rows that changed, and what names a row in them.
 const ROWS = {
   problems: (row) => row[0],
-  runs: (row) => row.index,
+  runs: (row) => row.index ?? row.stage,
   epochs: (row) => `${row.run} ${row.epoch}`,
-  scores: (row) => `${row.run} ${row.angle}`,
+  scores: (row) => (row.metric ? `${row.subject} ${row.metric}` : `${row.run} ${row.angle}`),
   quality: (row) => `${row.rule} ${row.angle}`,
   tries: (row) => row.code,
+  losses: (row) => `${row.stage} ${row.step}`,
+  views: (row) => row.index,
+  scenes: (row) => row.number,
 };
 
 /** Everything in a kind's part is absolute; null stands for what is as it was. */

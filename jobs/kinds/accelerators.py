@@ -1,8 +1,21 @@
-"""What a process needed on its GPU."""
+"""The device that a runner computes on, and what it needed there. No Django."""
 
 from __future__ import annotations
 
+import os
+
 import torch
+
+
+def device_here() -> str:
+    """The first GPU, else the CPU. Half of its cores: more threads than free cores stand in each other's way."""
+    return "cuda" if torch.cuda.is_available() else cpu()
+
+
+def cpu() -> str:
+    """The CPU even where there is a GPU: that is for the GPU worker, whose engine may fill its memory."""
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    return "cpu"
 
 
 def peak_memory() -> int | None:
