@@ -11,186 +11,50 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+import traceback
+from multiprocessing import TimeoutError, active_children, get_context
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from benchmarks._report import Row, write_report
-from engine.doom import Recipe, campaign_maps, split_maps
+from benchmarks._scene_judge import evaluate
+from benchmarks._scene_run import (
+    ABLATIONS,
+    BOX,
+    CAMERAS,
+    DEVICE,
+    GIVEN,
+    SIZES,
+    Run,
+    Size,
+    autocast,
+    compile_parts,
+    fit,
+    folder_of,
+    synchronise,
+    timed_steps,
+)
+from benchmarks._scene_sheets import keep_weights
+from engine.doom import Recipe, split_maps
 from engine.doom.maps import GameMap
-from engine.scenes import metrics
-from engine.scenes.autoencoder import Rays, SceneAutoencoder, SceneConfig, Views
+from engine.scenes.autoencoder import SceneAutoencoder
 from engine.scenes.data import PackSettings, collect_dataset, load_scenes, pack_scenes
-from engine.scenes.diffusion.hierarchy import DiffusionConfig, Group, SceneDiffusion, StageSettings
-from engine.scenes.latents import LatentAutoencoder, LatentConfig
-from engine.scenes.perceptual import PerceptualLoss
+from engine.scenes.diffusion.hierarchy import GROUPS, Group, SceneDiffusion
+from engine.scenes.latents import LatentAutoencoder
 from engine.scenes.stages import (
     AutoencoderStage,
     DiffusionStage,
     LatentStage,
     SceneTensors,
-    bounded,
-    decode_scene,
+    encode_fields,
     encode_scenes,
-    unbounded,
 )
-from engine.scenes.training import WEIGHTS, NoHooks, Stage, StageBudget, StepStats, train_stage
-from engine.scenes.trajectory import cameras_of, rays_through
-from engine.training.checkpoint import load_weights
-
-BOX, CAMERAS = (1280.0, 1280.0, 320.0), 8
-GIVEN = 32  # views that a scene is encoded from where it is measured: all that are not held out
-ABLATIONS: dict[str, tuple[Group, ...]] = {"g + c + f": ("g", "c", "f"), "c + f": ("c", "f"), "c": ("c",)}
-TANGENT = 0.625  # of half the angle of view: 100 of 160 pixels at 90 degrees, see engine.scenes.cameras.square_box
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """All sizes of a run. The default is the one that is reported; `tiny` proves the code on a CPU."""
-
-    maps: int = 68
-    scenes: int = 40  # of each map
-    grid: tuple[int, int, int] = (32, 128, 128)
-    pixels: int = 128
-    channels: int = 16
-    bins: int = 128
-    far: float = 96.0
-    samples: int = 96
-    width: int = 128
-    voxel_width: int = 32
-    latent_width: int = 128
-    codebook: int = 1024
-    c_widths: tuple[int, ...] = (192, 384, 384)
-    f_widths: tuple[int, ...] = (96, 192, 256, 384)
-    autoencoder_batch: tuple[int, int, int] = (8, 12, 6)  # scenes, given, asked
-    latent_batch: tuple[int, int, int] = (16, 16, 3)
-    diffusion_batch: int = 64
-    judged: int = 128  # scenes whose pictures are compared
-    drawn: int = 384  # scenes that are generated for each ablation
-    autoencoder_rate: float = 6e-4
-    latent_rate: float = 4e-4
-    diffusion_rate: float = 3e-4
-
-    @property
-    def scene_config(self) -> SceneConfig:
-        return SceneConfig(
-            grid=self.grid, channels=self.channels, bins=self.bins, near=4.0, far=self.far, samples=self.samples,
-            width=self.width, voxel_width=self.voxel_width, perceptual_weight=0.2,
-        )  # fmt: skip
-
-    @property
-    def latent_config(self) -> LatentConfig:
-        return LatentConfig(channels=self.channels + 1, grid=self.grid, width=self.latent_width, codebook=self.codebook)
-
-    def diffusion_config(self, groups: tuple[Group, ...]) -> DiffusionConfig:
-        return DiffusionConfig(
-            process="cosine", prediction="v", weighting="uniform",
-            c_widths=self.c_widths, f_widths=self.f_widths, groups=groups,
-        )  # fmt: skip
-
-
-SIZES = {
-    "full": Size(),
-    "smoke": Size(maps=20, scenes=4, judged=8, drawn=16),
-    "tiny": Size(
-        maps=3, scenes=2, grid=(8, 32, 32), pixels=32, channels=4, bins=16, far=24.0, samples=24, width=16,
-        voxel_width=8, latent_width=16, codebook=32, c_widths=(16, 16), f_widths=(16, 16),
-        autoencoder_batch=(1, 4, 2), latent_batch=(1, 4, 1), diffusion_batch=2, judged=2, drawn=2,
-    ),
-}  # fmt: skip
-
-
-class Run:
-    """The folder of a run and what lies in it."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.work: Path = options.work
-        self.size = SIZES[options.size]
-        self.features: Path | None = options.features
-        self.vgg: Path | None = options.vgg
-        self.workers: int = options.workers
-        self.deadline = time.perf_counter() + options.seconds
-        self.plan: dict[str, float] = json.loads(options.plan)
-        self.profile: bool = options.profile
-        self.work.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def left(self) -> float:
-        left: float = self.deadline - time.perf_counter()
-        return left
-
-    def note(self, name: str, **values: Any) -> None:
-        """Keep numbers of a part, beside those that are kept already."""
-        path = self.work / "results.json"
-        kept = json.loads(path.read_text()) if path.exists() else {}
-        kept.setdefault(name, {}).update(values)
-        path.write_text(json.dumps(kept, indent=1))
-        print(name, values, flush=True)
-
-    def noted(self) -> dict[str, Any]:
-        path = self.work / "results.json"
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return found
-
-    def maps(self) -> list[GameMap]:
-        """All, or some of both splits."""
-        every = campaign_maps()
-        train, test = split_maps(every)
-        if self.size.maps >= len(every):
-            return list(every)
-        few = max(1, self.size.maps // 5)
-        step = len(train) // (self.size.maps - few)
-        return [*train[::step][: self.size.maps - few], *test[:few]]
-
-    def scenes(self, part: str) -> SceneTensors:
-        """The scenes of "train" or "test" on the device."""
-        files = sorted((self.work / "scenes" / part).glob("*.pt"))
-        loaded = [torch.load(file, weights_only=True) for file in files]
-        fields = [field.name for field in dataclasses.fields(SceneTensors) if field.name != "held_out"]
-        held_out = range(loaded[0]["shown"], loaded[0]["images"].shape[1])
-        return SceneTensors(
-            **{name: torch.cat([each[name].to(DEVICE) for each in loaded]) for name in fields},
-            held_out=tuple(held_out),
-        )
-
-    def autoencoder(self) -> SceneAutoencoder:
-        model = SceneAutoencoder(self.size.scene_config)
-        load_weights(self.work / "autoencoder" / WEIGHTS, model)
-        return model.to(DEVICE).eval().requires_grad_(False)
-
-    def latents(self) -> LatentAutoencoder:
-        model = LatentAutoencoder(self.size.latent_config)
-        load_weights(self.work / "latents" / WEIGHTS, model)
-        return model.to(DEVICE).eval().requires_grad_(False)
-
-    def diffusion(self, name: str) -> SceneDiffusion:
-        shapes = dataclasses.replace(self.size.latent_config.shapes, poses=6 * CAMERAS)
-        model = SceneDiffusion(self.size.diffusion_config(ABLATIONS[name]), shapes)
-        load_weights(self.work / folder_of(name) / WEIGHTS, model)
-        return model.to(DEVICE).eval().requires_grad_(False)
-
-    def perceptual(self) -> PerceptualLoss | None:
-        if self.vgg is None:
-            return None
-        loss = PerceptualLoss()
-        loss.load(self.vgg)
-        return loss.to(DEVICE)
-
-
-def folder_of(ablation: str) -> str:
-    return "diffusion-" + ablation.replace(" + ", "")
-
+from engine.scenes.training import Stage
 
 # Data
 
@@ -218,145 +82,106 @@ def collect_map(work: Path, size: Size, game_map: GameMap) -> int:
     return len(packed)
 
 
+def try_map(job: tuple[Path, Size, GameMap]) -> tuple[int, str]:
+    try:
+        return collect_map(*job), ""
+    except Exception as error:  # a map that fails costs its map
+        return 0, f"{job[2]}: {str(error)[:200]}"
+
+
 def collect(run: Run) -> bool:
+    """All maps, or those that are done when the time is over: what comes later would be another data set."""
     done = run.work / "scenes" / "done"
     if done.exists():
         return True
     begin, count, failed = time.perf_counter(), 0, []
-    with ProcessPoolExecutor(run.workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(collect_map, run.work, run.size, each): each for each in run.maps()}
-        for future in as_completed(waiting):
+    maps = run.maps()
+    with get_context("spawn").Pool(run.workers) as pool:
+        found = pool.imap_unordered(try_map, [(run.work, run.size, each) for each in maps])
+        for number in range(len(maps)):
             try:
-                count += future.result()
-            except Exception as error:  # a map that fails costs its map
-                failed.append(f"{waiting[future]}: {str(error)[:200]}")
-    run.note("data", scenes=count, seconds=time.perf_counter() - begin, workers=run.workers, failed=failed)
-    done.touch()
+                scenes, error = found.next(timeout=max(0.1, run.left - 3))
+            except TimeoutError:
+                failed.append(f"{len(maps) - number} maps were not done in time")
+                break
+            count += scenes
+            failed += [error] if error else []
+        run.note("data", scenes=count, seconds=time.perf_counter() - begin, workers=run.workers, failed=failed)
+        done.parent.mkdir(exist_ok=True)
+        files = sorted(str(each.relative_to(done.parent)) for each in done.parent.glob("*/*.pt"))
+        done.write_text("\n".join(files))  # what a worker writes that ends later does not count
+        for worker in active_children():
+            worker.kill()
     return True
 
 
 # Training
 
 
-class Watch(NoHooks):
-    """Prints losses now and then, and says stop when the time is over."""
+class Thinned(nn.Module):
+    """A perceptual distance of every second picture: VGG on all of them would take as long as everything else."""
 
-    def __init__(self, name: str, run: Run, every: int) -> None:
-        self._name, self._run, self._every = name, run, every
-        self._sums: dict[str, float] = {}
-        self.seconds_per_step = 0.0
+    def __init__(self, distance: nn.Module) -> None:
+        super().__init__()
+        self.distance = distance
 
-    def step(self, stats: StepStats) -> None:
-        self.seconds_per_step = 1 / stats.steps_per_second
-        for name, value in stats.losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        if stats.step % self._every == 0:
-            means = " ".join(f"{name} {value / self._every:.4f}" for name, value in self._sums.items())
-            print(
-                f"{self._name} {stats.step}/{stats.steps}: {means} norm {stats.gradient_norm:.2f} "
-                f"{1e3 * self.seconds_per_step:.1f} ms",
-                flush=True,
-            )
-            with (self._run.work / "losses.jsonl").open("a") as file:
-                line = {"stage": self._name, "step": stats.step}
-                file.write(json.dumps(line | {k: v / self._every for k, v in self._sums.items()}) + "\n")
-            self._sums.clear()
-
-    def cancelled(self) -> bool:
-        return self._run.left < 8
+    def forward(self, images: Tensor, truth: Tensor) -> Tensor:
+        found: Tensor = self.distance(images[::2], truth[::2])
+        return found
 
 
-def fit(run: Run, name: str, make: Any, rate: float, ema: float = 0.999) -> bool:
-    """Train a stage for the seconds that the plan gives it: steps are counted from a short trial, and then kept."""
-    folder = run.work / name
-    if (folder / WEIGHTS).exists():
-        return True
-    folder.mkdir(exist_ok=True)
-    stage: Stage = make()
-    parameters = sum(each.numel() for each in stage.model.parameters())
-    planned = folder / "steps.json"
-    if not planned.exists():
-        start = {key: value.clone() for key, value in stage.model.state_dict().items()}
-        trial = run.work / "trial"
-        times = []
-        for steps in (6, 18):  # the first compiles and warms up
-            shutil.rmtree(trial, ignore_errors=True)
-            stage.model.load_state_dict(start)
-            synchronise()
-            begin = time.perf_counter()
-            train_stage(stage, StageBudget(steps=steps, learning_rate=rate), folder=trial, device=DEVICE)
-            synchronise()
-            times.append(time.perf_counter() - begin)
-        if run.profile:
-            profiled(stage, trial, name)
-        stage.model.load_state_dict(start)
-        shutil.rmtree(trial)
-        each = times[1] / 18
-        planned.write_text(json.dumps({"steps": max(32, int(run.plan[name] / each)), "seconds": each}))
-    steps = json.loads(planned.read_text())["steps"]
-    budget = StageBudget(
-        steps=steps,
-        learning_rate=rate,
-        warmup_steps=min(300, steps // 10),
-        ema_decay=ema,
-        checkpoint_every=max(50, steps // 12),
+def autoencoder_stage(run: Run, scenes: SceneTensors, *, compiled: bool) -> Stage:
+    torch.manual_seed(0)
+    model = SceneAutoencoder(run.size.scene_config).to(DEVICE)
+    batch, given, asked = run.size.autoencoder_batch
+    distance = run.perceptual()
+    if compiled:
+        compile_parts([model.encoder, model.refiner, model.decoder, distance])
+    perceptual = None if distance is None else Thinned(distance)
+    return AutoencoderStage(model, scenes, batch=batch, given=given, asked=asked, perceptual=perceptual)
+
+
+def latent_stage(
+    run: Run, autoencoder: SceneAutoencoder, scenes: SceneTensors, fields: Tensor, *, compiled: bool
+) -> Stage:
+    torch.manual_seed(1)
+    model = LatentAutoencoder(run.size.latent_config).to(DEVICE)
+    batch, asked = run.size.latent_batch
+    distance = run.perceptual()
+    if compiled:
+        compile_parts([model.to_g, model.to_c, model.to_f, model.from_c, model.to_field, autoencoder.decoder, distance])
+    perceptual = None if distance is None else Thinned(distance)
+    return LatentStage(
+        model, autoencoder, scenes, batch=batch, given=1, asked=asked, perceptual=perceptual, fields=fields
     )
-    if DEVICE == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    watch = Watch(name, run, max(1, steps // 25))
-    begin = time.perf_counter()
-    finished = train_stage(stage, budget, folder=folder, device=DEVICE, hooks=watch)
-    run.note(
-        name,
-        steps=steps,
-        milliseconds=1e3 * watch.seconds_per_step,
-        seconds=run.noted().get(name, {}).get("seconds", 0.0) + time.perf_counter() - begin,
-        parameters=parameters,
-        memory_gib=torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else 0.0,
-        finished=finished,
-    )
-    return finished
 
 
-def profiled(stage: Stage, folder: Path, name: str) -> None:
-    """What the steps of a stage spend their time on."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with torch.profiler.profile() as profiler:
-        train_stage(stage, StageBudget(steps=4), folder=folder, device=DEVICE)
-        synchronise()
-    events = [each for each in profiler.key_averages() if each.device_type == torch.autograd.DeviceType.CPU]
-    by = "self_device_time_total" if DEVICE == "cuda" else "self_cpu_time_total"
-    for each in sorted(events, key=lambda each: -getattr(each, by))[:22]:
-        milliseconds, count = getattr(each, by) / 4e3, each.count / 4
-        print(f"{name} profile: {milliseconds:8.2f} ms {count:6.0f} x {each.key[:80]}", flush=True)
-
-
-def synchronise() -> None:
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
+def diffusion_stage(run: Run, name: str, latents: dict[Group, Tensor], *, compiled: bool) -> Stage:
+    torch.manual_seed(2)
+    shapes = dataclasses.replace(run.size.latent_config.shapes, poses=6 * CAMERAS)
+    model = SceneDiffusion(run.size.diffusion_config(ABLATIONS[name]), shapes).to(DEVICE)
+    if compiled:
+        compile_parts(model.networks.values())
+    return DiffusionStage(model, latents, batch=run.size.diffusion_batch)
 
 
 def train_autoencoder(run: Run) -> bool:
     def make() -> Stage:
-        torch.manual_seed(0)
-        model = SceneAutoencoder(run.size.scene_config).to(DEVICE)
-        batch, given, asked = run.size.autoencoder_batch
-        return AutoencoderStage(
-            model, run.scenes("train"), batch=batch, given=given, asked=asked, perceptual=run.perceptual()
-        )
+        return autoencoder_stage(run, run.scenes("train"), compiled=run.compiles("autoencoder"))
 
     return fit(run, "autoencoder", make, run.size.autoencoder_rate)
 
 
 def train_latents(run: Run) -> bool:
     def make() -> Stage:
-        torch.manual_seed(1)
-        model = LatentAutoencoder(run.size.latent_config).to(DEVICE)
-        batch, given, asked = run.size.latent_batch
-        return LatentStage(
-            model, run.autoencoder(), run.scenes("train"), batch=batch, given=given, asked=asked,
-            perceptual=run.perceptual(),
-        )  # fmt: skip
+        model, scenes = run.autoencoder(), run.scenes("train")
+        dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
+        begin = time.perf_counter()
+        with autocast():
+            fields = encode_fields(model, scenes, given=GIVEN, batch=4, dtype=dtype)
+        synchronise()
+        run.note("fields", scenes=len(scenes), seconds=time.perf_counter() - begin)
+        return latent_stage(run, model, scenes, fields, compiled=run.compiles("latents"))
 
     return fit(run, "latents", make, run.size.latent_rate)
 
@@ -367,313 +192,67 @@ def train_diffusion(run: Run) -> bool:
         begin = time.perf_counter()
         scenes, models = run.scenes("train"), (run.autoencoder(), run.latents())
         with autocast():
-            turns = [encode_scenes(*models, scenes, given=GIVEN, turns=turn) for turn in range(4)]
-        joined = {group: torch.cat([each[group] for each in turns]).cpu() for group in turns[0]}
-        torch.save(joined, stored)
+            found = encode_scenes(*models, scenes, given=GIVEN, turns=range(4), batch=4)
+        torch.save({group: each.cpu() for group, each in found.items()}, stored)
         run.note("encoding", seconds=time.perf_counter() - begin, scenes=4 * len(scenes))
-        del scenes, models, turns
+        del scenes, models, found
     latents: dict[Group, Tensor] = {
         group: each.to(DEVICE) for group, each in torch.load(stored, weights_only=True).items()
     }
-    shapes = dataclasses.replace(run.size.latent_config.shapes, poses=6 * CAMERAS)
+    names = list(ABLATIONS)
+    for number, name in enumerate(names):
+        seconds = [run.plan[folder_of(each)] for each in names[number:]]
 
-    def make(groups: tuple[Group, ...]) -> Stage:
-        torch.manual_seed(2)
-        model = SceneDiffusion(run.size.diffusion_config(groups), shapes).to(DEVICE)
-        return DiffusionStage(model, latents, batch=run.size.diffusion_batch)
+        def make(name: str = name) -> Stage:
+            return diffusion_stage(run, name, latents, compiled=run.compiles(folder_of(name)))
 
-    return all(
-        fit(run, folder_of(name), lambda groups=groups: make(groups), run.size.diffusion_rate)
-        for name, groups in ABLATIONS.items()
-    )
-
-
-def autocast() -> torch.autocast:
-    return torch.autocast(DEVICE, torch.bfloat16, enabled=DEVICE == "cuda")
-
-
-# Evaluation
-
-
-class Features(nn.Module):
-    """The 1,280 pooled features of EfficientNet-Lite0: pictures [N, 3, H, W] in [0, 1] -> [N, 1280]."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        from engine.detection.efficientnet import EfficientNetLite0
-
-        self.trunk = EfficientNetLite0()
-        self.trunk.load_imagenet(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        self.head = nn.Conv2d(320, 1280, 1, bias=False)
-        self.norm = nn.BatchNorm2d(1280, eps=1e-3)
-        self.head.weight.data.copy_(state["_conv_head.weight"])
-        self.norm.load_state_dict({key[5:]: value for key, value in state.items() if key.startswith("_bn1.")})
-        self.eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        from engine.detection.efficientnet import MEAN, STD
-
-        found = []
-        for part in torch.split(images, 128):
-            large = F.interpolate(part.to(DEVICE).float(), (224, 224), mode="bilinear", antialias=True)
-            last = self.trunk((large - MEAN) / STD)["32"]
-            found.append(F.relu6(self.norm(self.head(last))).mean((2, 3)))
-        return torch.cat(found)
-
-
-def picked(scenes: SceneTensors, count: int, seed: int = 0) -> Tensor:
-    """Numbers of `count` random scenes."""
-    order = torch.randperm(len(scenes), generator=torch.Generator().manual_seed(seed))
-    return order[:count].to(scenes.images.device)
-
-
-def anchor_views(scenes: SceneTensors) -> list[int]:
-    """The views from a scene's first stand: they come from the anchor, which is the middle of every scene."""
-    place = scenes.origins[0]
-    return [view for view in range(len(place)) if torch.allclose(place[view], place[0], atol=1e-3)]
-
-
-@torch.no_grad()
-def reconstructed(
-    model: SceneAutoencoder,
-    latents: LatentAutoencoder | None,
-    scenes: SceneTensors,
-    number: Tensor,
-    which: Sequence[int],
-) -> tuple[Any, Views]:
-    """What the model shows of views ``which`` of one scene, encoded from those that are not held out."""
-    device = scenes.images.device
-    given = scenes.views(number[None], scenes.given(GIVEN)[None])
-    with autocast():
-        field = model.encode(given.images, given.rays)
-        if latents is not None:
-            encoded = latents.encode(bounded(field)).latents
-            field = unbounded(latents.decode(encoded).float())
-        truth = scenes.views(number[None], torch.tensor([list(which)], device=device))
-        return model.render(field, truth.rays), truth
-
-
-def judge(
-    model: SceneAutoencoder,
-    latents: LatentAutoencoder | None,
-    scenes: SceneTensors,
-    count: int,
-    perceptual: PerceptualLoss | None,
-) -> dict[str, float]:
-    """Means over held-out views."""
-    sums: dict[str, list[float]] = {}
-    config = model.config
-    for number in picked(scenes, count):
-        seen, truth = reconstructed(model, latents, scenes, number, scenes.held_out)
-        image, real = seen.image[0].float(), truth.images[0]
-        inside = model.buildable(truth)[0]
-        plain = real.mean((2, 3), keepdim=True).expand_as(real)
-        values = {
-            "psnr": metrics.psnr(image, real).mean(),
-            "ssim": metrics.ssim(image, real).mean(),
-            "depth": metrics.depth_error(seen.depth[0], truth.depths[0].clamp(min=config.near), inside),
-            "plain": metrics.psnr(plain, real).mean(),
-            "inside": inside.sum() / truth.valid.sum(),
-        }
-        if perceptual is not None:
-            values["perceptual"] = perceptual(image, real).mean()
-        for name, value in values.items():
-            if bool(value.isfinite()):
-                sums.setdefault(name, []).append(float(value))
-    return {name: float(np.mean(values)) for name, values in sums.items()}
-
-
-@torch.no_grad()
-def from_anchor(model: SceneAutoencoder, fields: Tensor, scenes: SceneTensors, numbers: Tensor) -> Tensor:
-    """Pictures [B, 8, 3, h, w] of fields, from the cameras that stand in the middle of real scenes."""
-    views = scenes.views(numbers, torch.tensor([anchor_views(scenes)], device=numbers.device).expand(len(numbers), -1))
-    with autocast():
-        return model.render(fields, views.rays).image
-
-
-@torch.no_grad()
-def generate(
-    run: Run, name: str, count: int, seed: int = 0, batch: int = 16, steps: int = 25
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Fields and trajectories of `count` scenes, some at a time."""
-    diffusion, latents = run.diffusion(name), run.latents()
-    generator = torch.Generator(DEVICE).manual_seed(seed)
-    for begin in range(0, count, batch):
-        with autocast():
-            drawn = diffusion.generate(
-                min(batch, count - begin), settings=StageSettings(steps=steps), generator=generator
-            )
-            yield decode_scene(latents, drawn)
-
-
-def evaluate(run: Run) -> bool:
-    model, latents, perceptual = run.autoencoder(), run.latents(), run.perceptual()
-    train, test = run.scenes("train"), run.scenes("test")
-    kept = run.noted().get("reconstruction", {})
-    for split, scenes in (("train maps", train), ("test maps", test)):
-        for name, second in (("auto-encoder", None), ("both auto-encoders", latents)):
-            case = f"{name}, {split}"
-            if case not in kept:
-                run.note("reconstruction", **{case: judge(model, second, scenes, run.size.judged, perceptual)})
-    speed(run, model)
-    sheets(run, model, latents, train, test)
-    if run.features is None:
-        return True
-    features = Features(run.features).to(DEVICE)
-    views = anchor_views(train)
-    real = {}
-    for split, scenes, count in (("train", train, 2 * run.size.drawn), ("test", test, run.size.drawn)):
-        chosen = picked(scenes, count, seed=1)
-        real[split] = features(scenes.images[chosen][:, views].flatten(0, 1).float() / 255)
-    half = len(real["train"]) // 2
-    first, second = real["train"][:half], real["train"][half:]
-    rows = {"real pictures of the same maps": second, "real pictures of test maps": real["test"]}
-    for name, with_latents in (("auto-encoder", None), ("both auto-encoders", latents)):
-        images = [
-            reconstructed(model, with_latents, train, number, views)[0].image[0].cpu()
-            for number in picked(train, run.size.drawn, seed=2)
-        ]
-        rows[f"{name}, of train maps"] = features(torch.cat(images))
-    for name in ABLATIONS:
-        if not (run.work / folder_of(name) / WEIGHTS).exists():
-            continue
-        images, begin = [], 0
-        numbers = picked(train, run.size.drawn, seed=3)
-        for fields, _ in generate(run, name, len(numbers)):
-            images.append(from_anchor(model, fields, train, numbers[begin : begin + len(fields)]).flatten(0, 1).cpu())
-            begin += len(fields)
-        rows[f"generated, {name}"] = features(torch.cat(images))
-    for name, found in rows.items():
-        run.note(
-            "distances",
-            **{
-                name: {
-                    "kid": float(metrics.kid(first, found)),
-                    "fd": float(metrics.frechet(first, found)),
-                    "n": len(found),
-                }
-            },
-        )
+        if not fit(run, folder_of(name), make, run.size.diffusion_rate, seconds[0] / sum(seconds)):
+            return False
     return True
 
 
-def speed(run: Run, model: SceneAutoencoder) -> None:
-    """Time to generate a scene, and frames a second of walking through it."""
-    name = next(iter(ABLATIONS))
-    if not (run.work / folder_of(name) / WEIGHTS).exists():
-        return
-    diffusion, latents = run.diffusion(name), run.latents()
-    found: dict[str, float] = {}
-
-    def timed(call: Any, repeats: int = 5) -> float:
-        call()
-        times = []
-        for _ in range(repeats):
-            synchronise()
-            begin = time.perf_counter()
-            call()
-            synchronise()
-            times.append(time.perf_counter() - begin)
-        return float(np.median(times))
-
-    def draw(count: int) -> tuple[Tensor, Tensor]:
-        with torch.no_grad(), autocast():
-            return decode_scene(latents, diffusion.generate(count, settings=StageSettings(steps=25)))
-
-    found["one scene, s"] = timed(lambda: draw(1))
-    found["of 16 at once, s"] = timed(lambda: draw(16), 2) / 16
-    field, trajectory = draw(1)
-    origins, right, down, forward = (each[:, :1] for each in cameras_of(trajectory, run.size.grid))
-    for pixels in (run.size.pixels, 2 * run.size.pixels):
-        rays = Rays(*rays_through(origins, right, down, forward, pixels // 4, TANGENT))
-        many = Rays(*(each.expand(-1, 16, -1, -1, -1) for each in rays))
-
-        def show(rays: Rays) -> None:
-            with torch.no_grad(), autocast():
-                model.render(field, rays)
-
-        found[f"{pixels} px, frames/s one by one"] = 1 / timed(lambda rays=rays: show(rays), 20)
-        found[f"{pixels} px, frames/s 16 at once"] = 16 / timed(lambda many=many: show(many), 10)
-    run.note("speed", **found)
-
-
-# Pictures
-
-
-def to_picture(image: Tensor) -> Tensor:
-    """[3, h, w] in [0, 1], made brighter: Freedoom is dark. [h, w, 3] uint8."""
-    return (image.float().clamp(0, 1).pow(0.7) * 255).byte().movedim(0, -1).cpu()
-
-
-def to_depth(depth: Tensor, known: Tensor, far: float, pixels: int) -> Tensor:
-    """Near is bright."""
-    shade = (1 - depth / far).clamp(0, 1) * known
-    large = F.interpolate(shade[None, None].float(), (pixels, pixels), mode="nearest")[0]
-    return (large.expand(3, -1, -1) * 255).byte().movedim(0, -1).cpu()
-
-
-def save_sheet(path: Path, rows: Sequence[Sequence[Tensor]]) -> None:
-    sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
-    Image.fromarray(sheet.numpy()).save(path, quality=92)
-
-
-def from_above(field: Tensor, model: SceneAutoencoder, pixels: int) -> Tensor:
-    """A scene seen straight from above, without the part of it that is above the middle: ceilings hide what matters."""
-    z, y, x = model.config.grid
-    device = field.device
-    open_ = field.clone()
-    open_[:, z // 3 :, :, :, 0] = 0
-    cells = 2 * pixels // 4
-    along = (torch.arange(cells, device=device) + 0.5) / cells
-    origins = torch.stack([(along * x).expand(cells, cells), ((1 - along) * y)[:, None].expand(cells, cells)], dim=-1)
-    height = torch.full((cells, cells, 1), float(z + model.config.near), device=device)
-    origins = torch.cat([origins, height], -1)
-    down = torch.tensor([0.0, 0.0, -1.0], device=device).expand_as(origins)
-    with torch.no_grad(), autocast():
-        seen = model.render(open_, Rays(origins[None, None], down[None, None]))
-    return seen.image[0, 0]
-
-
-def sheets(
-    run: Run, model: SceneAutoencoder, latents: LatentAutoencoder, train: SceneTensors, test: SceneTensors
-) -> None:
-    pixels, far = run.size.pixels, run.size.far
-    folder = run.work / "sheets"
-    folder.mkdir(exist_ok=True)
-    for split, scenes in (("train", train), ("test", test)):
-        rows = []
-        for number in picked(scenes, 8, seed=4):
-            which = list(scenes.held_out)[:3]
-            seen, truth = reconstructed(model, None, scenes, number, which)
-            again, _ = reconstructed(model, latents, scenes, number, which)
-            row = []
-            for view in range(len(which)):
-                row += [to_picture(truth.images[0, view]), to_picture(seen.image[0, view])]
-                row += [to_picture(again.image[0, view])]
-                row += [to_depth(truth.depths[0, view], truth.valid[0, view], far, pixels)]
-                row += [to_depth(seen.depth[0, view], seen.accumulation[0, view], far, pixels)]
-            rows.append(row)
-        save_sheet(folder / f"reconstruction-{split}.jpg", rows)
-    for name in ABLATIONS:
-        if not (run.work / folder_of(name) / WEIGHTS).exists():
+def warm(run: Run) -> bool:
+    """Steps of each stage on random data, as they are and compiled: fills the caches, and says which is faster."""
+    size, views = run.size, GIVEN + 8
+    cells, count = size.pixels // 4, 64
+    for name in ("autoencoder", "latents", *map(folder_of, ABLATIONS)):
+        if run.only is not None and name != run.only:
             continue
-        numbers = picked(train, 8, seed=3)
-        fields, trajectories = next(generate(run, name, len(numbers), seed=5))
-        images = from_anchor(model, fields, train, numbers)
-        rows = []
-        for scene in range(len(fields)):
-            above = F.interpolate(from_above(fields[scene : scene + 1], model, pixels)[None], (pixels, pixels))[0]
-            row = [to_picture(above), *(to_picture(each) for each in images[scene])]
-            if trajectories.shape[1]:
-                axes = cameras_of(trajectories[scene : scene + 1], run.size.grid)
-                rays = Rays(*rays_through(*axes, pixels // 4, TANGENT))
-                with torch.no_grad(), autocast():
-                    own = model.render(fields[scene : scene + 1], rays)
-                row += [to_picture(own.image[0, view]) for view in range(1, CAMERAS, 2)]
-            rows.append(row)
-        save_sheet(folder / f"generated-{name.replace(' + ', '')}.jpg", rows)
+        shape = (4, views, cells, cells)
+        directions = torch.randn(*shape, 3, device=DEVICE)
+        middle = torch.tensor(size.grid[::-1], device=DEVICE) / 2.0
+        scenes = SceneTensors(
+            torch.randint(256, (4, views, 3, size.pixels, size.pixels), device=DEVICE).byte(),
+            torch.rand(shape, device=DEVICE) * size.far, torch.rand(shape, device=DEVICE) < 0.9,
+            torch.zeros(shape, dtype=torch.bool, device=DEVICE), middle.expand(4, views, 3).contiguous(), directions,
+            torch.zeros(4, 6 * CAMERAS, device=DEVICE), held_out=tuple(range(GIVEN, views)),
+        )  # fmt: skip
+        latent_shapes = dataclasses.replace(size.latent_config.shapes, poses=6 * CAMERAS)
+        latents: dict[Group, Tensor] = {
+            group: torch.randn(count, *latent_shapes.of(group), device=DEVICE) for group in GROUPS
+        }
+        autoencoder = SceneAutoencoder(size.scene_config).to(DEVICE)
+        dtype = torch.bfloat16 if DEVICE == "cuda" else torch.float32
+        fields = torch.rand(4, 1 + size.channels, *size.grid, device=DEVICE).to(dtype)
+        found = {}
+        for label, compiled in (("eager", False), ("compiled", True)):
+            if name == "autoencoder":
+                stage = autoencoder_stage(run, scenes, compiled=compiled)
+            elif name == "latents":
+                stage = latent_stage(run, autoencoder, scenes, fields, compiled=compiled)
+            else:
+                ablation = next(each for each in ABLATIONS if folder_of(each) == name)
+                stage = diffusion_stage(run, ablation, latents, compiled=compiled)
+            begin = time.perf_counter()
+            try:
+                found[label] = timed_steps(run, stage, 3, 12)
+            except Exception:  # a compiler that fails here would fail in training
+                traceback.print_exc()
+                found[label] = math.inf
+            found[f"{label}, all"] = time.perf_counter() - begin
+            print(name, label, found[label], found[f"{label}, all"], flush=True)
+        (run.work / f"compiled-{name}.json").write_text(json.dumps(found))
+    return True
 
 
 def report(run: Run) -> bool:
@@ -722,13 +301,15 @@ def report(run: Run) -> bool:
 
 PARTS = {
     "data": collect,
+    "warm": warm,
     "autoencoder": train_autoencoder,
     "latents": train_latents,
     "diffusion": train_diffusion,
     "evaluate": evaluate,
+    "weights": keep_weights,
     "report": report,
 }
-PLAN = {"autoencoder": 300, "latents": 170, "diffusion-gcf": 170, "diffusion-cf": 110, "diffusion-c": 50}
+PLAN = {"autoencoder": 230, "latents": 160, "diffusion-gcf": 180, "diffusion-cf": 110, "diffusion-c": 60}
 
 
 def main() -> None:
@@ -740,6 +321,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path)
     parser.add_argument("--vgg", type=Path)
     parser.add_argument("--profile", action="store_true", help="say what a step's time goes into")
+    parser.add_argument("--only", help="the stage to warm")
     parser.add_argument("--workers", type=int, default=16)
     parser.add_argument("--plan", default=json.dumps(PLAN), help="seconds of training for each stage")
     options = parser.parse_args()
@@ -747,7 +329,7 @@ def main() -> None:
     if DEVICE == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-    for part in PARTS if options.part == "all" else [options.part]:
+    for part in [each for each in PARTS if each != "warm"] if options.part == "all" else [options.part]:
         begin = time.perf_counter()
         if not PARTS[part](run):
             print(f"{part}: the time is over; call again to go on", flush=True)

@@ -3,7 +3,8 @@
 ADDRESS is an experiment's page, as `make demo` prints it. Every picture is made for desktop and phone, dark and light.
 STATE "running" takes the live page alone, "finished" also list, forms and samples; "analysis" takes the experiment's
 Analysis tab and the four oldest experiments of its team side by side; "detection" the tabs of a finished detection
-experiment in which a picture was tried, "detection-running" its live page while it trains.
+experiment in which a picture was tried, "detection-running" its live page while it trains; "scenes" the tabs of a
+finished scene experiment, "scenes-running" its live page while it trains.
 
 python docs/img/shoot.py ADDRESS E-MAIL PASSWORD page NAME DEVICE THEME takes one page, whole, as NAME-DEVICE-THEME.png.
 """
@@ -18,6 +19,8 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent
+# WebGL without a graphics card, for the viewer of scenes.
+ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 SIZES = {"desktop": (1440, 1000), "phone": (390, 844)}
 
 
@@ -65,10 +68,22 @@ def shoot_detection(page: Page, address: str, device: str, theme: str, *, runnin
     shoot(page, f"{address}try/?angle=30", "detection-try", suffix)
 
 
+def shoot_scenes(page: Page, address: str, device: str, theme: str, *, running: bool) -> None:
+    suffix = f"{device}-{theme}"
+    if running:
+        shoot(page, address, "scenes-running", suffix, whole=device == "desktop")
+        return
+    shoot(page, address, "scenes", suffix, whole=device == "desktop", see="#scene canopy-scene")
+    if device == "phone":
+        return
+    shoot(page, f"{address}make/?op=inpaint", "scenes-make", suffix, see="#scene canopy-scene")
+    shoot(page, f"{address}quality/", "scenes-quality", suffix, whole=True)
+
+
 def one(address: str, email: str, password: str, name: str, device: str, theme: str) -> None:
     width, height = SIZES[device]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce"
         )
@@ -89,7 +104,7 @@ def main(address: str, email: str, password: str, state: str, *page: str) -> Non
         return
     site = "{0.scheme}://{0.netloc}".format(urlsplit(address))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         for theme in ("dark", "light"):
             for device, (width, height) in SIZES.items():
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
@@ -101,6 +116,10 @@ def main(address: str, email: str, password: str, state: str, *page: str) -> Non
                     continue
                 if state.startswith("detection"):
                     shoot_detection(page, address, device, theme, running=state == "detection-running")
+                    context.close()
+                    continue
+                if state.startswith("scenes"):
+                    shoot_scenes(page, address, device, theme, running=state == "scenes-running")
                     context.close()
                     continue
                 shoot(page, address, f"live-{state}", f"{device}-{theme}", whole=True)

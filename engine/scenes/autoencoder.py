@@ -66,6 +66,16 @@ class Views(NamedTuple):
     valid: Tensor  # [B, N, H, W], whether a depth is known
     sky: Tensor  # [B, N, H, W], whether the ray meets nothing
     rays: Rays
+    ignored: Tensor | None = None  # [B, N, H, W], where a picture says nothing
+
+    def pictures_for(self, shown: Tensor) -> Tensor:
+        """What pictures ``shown`` [B, N, 3, h, w] in place of these are compared with: where these say nothing, with
+        themselves, so that nothing is learned there and no score falls."""
+        if self.ignored is None:
+            return self.images
+        pixels = self.images.shape[-1] // self.ignored.shape[-1]
+        ignored = self.ignored.repeat_interleave(pixels, 2).repeat_interleave(pixels, 3)
+        return torch.where(ignored[:, :, None], shown.detach(), self.images)
 
 
 class Rendered(NamedTuple):
@@ -162,9 +172,10 @@ class SceneAutoencoder(nn.Module):
         seen = self.render(field, asked.rays)
         known = self.buildable(asked).float()
         certain = known + asked.sky.float()
+        truth = asked.pictures_for(seen.image)
         depth_error = (seen.depth - asked.depths).abs() / asked.depths.clamp(min=config.near)
         losses = {
-            "image": config.image_weight * (seen.image - asked.images).abs().mean(),
+            "image": config.image_weight * (seen.image - truth).abs().mean(),
             "depth": config.depth_weight * (depth_error.clamp(max=1.0) * known).sum() / known.sum().clamp(min=1),
             # Where something was seen at a known depth, light must end; where the sky was, it must not.
             "opacity": config.depth_weight
@@ -174,7 +185,7 @@ class SceneAutoencoder(nn.Module):
             "frustum": config.frustum_weight * self._frustum_loss(frustums[0], given),
         }
         if perceptual is not None:
-            both = (part.flatten(0, 1) for part in (seen.image, asked.images))
+            both = (part.flatten(0, 1) for part in (seen.image, truth))
             losses["perceptual"] = config.perceptual_weight * perceptual(*both).mean()
         return losses
 

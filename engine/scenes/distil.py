@@ -28,7 +28,7 @@ from engine.scenes.diffusion.networks import GridDenoiser
 from engine.scenes.diffusion.prediction import Denoiser, Prediction, denoiser, training_loss
 from engine.scenes.diffusion.process import Process, ProcessName
 from engine.scenes.latents import LatentAutoencoder
-from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, optimise_field
+from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, Shown, optimise_field
 from engine.scenes.rig import Rig
 from engine.scenes.stages import decode_scene
 from engine.scenes.volume import render_views
@@ -182,8 +182,8 @@ def improve_scene(
     prior.eval().requires_grad_(False)
     denoise = guided(prior.denoiser("real"), prior.denoiser("sample"), distil.guidance)
 
-    def loss(seen: Tensor, before: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        sized = prior.sized(seen)
+    def loss(seen: Shown, generator: torch.Generator) -> dict[str, Tensor]:
+        sized = prior.sized(seen.images)
         # Per pixel, so that the size of pictures does not change the weight of the anchor.
         return {"distil": distillation_loss(sized, denoise, prior.process, distil.times, generator) / sized[0].numel()}
 

@@ -8,15 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from engine.scenes.autoencoder import SceneAutoencoder
 from engine.scenes.rig import Rig
 
-# Pictures [B, 3, h, w] in [0, 1], what the scene showed there at first, and all chance -> losses, to be summed.
-PictureLoss = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
+
+class Shown(NamedTuple):
+    """What a step sees of the scene."""
+
+    images: Tensor  # [B, 3, h, w] in [0, 1]
+    before: Tensor  # [B, 3, h, w], what the scene showed there at first
+    solid: Tensor  # [B, 1, h, w], how much of a pixel is the scene and not what lies beyond it
+
+
+PictureLoss = Callable[[Shown, torch.Generator], dict[str, Tensor]]  # and all chance -> losses, to be summed
 Heard = Callable[[int, dict[str, float]], None]  # step, from 1, and the losses
 
 _BETWEEN = 8  # places of the flight for each of its cameras
@@ -49,6 +59,7 @@ class NonFiniteField(RuntimeError):
     """A loss that is not a number; the scene is as it was."""
 
 
+@torch.enable_grad()  # callers that only draw have turned gradients off
 def optimise_field(
     autoencoder: SceneAutoencoder,
     field: Tensor,
@@ -77,10 +88,12 @@ def optimise_field(
         for step in range(1, settings.steps + 1):
             which = torch.randint(len(flight), (settings.views,), generator=generator, device=field.device)
             rays = flight[which].rays(settings.cells)
-            seen = autoencoder.render(torch.cat([density, features], -1)[None], rays).image[0].float()
+            seen = autoencoder.render(torch.cat([density, features], -1)[None], rays)
             with torch.no_grad():
                 before = autoencoder.render(first[None], rays).image[0].float()
-            losses = loss(seen, before, generator)
+            images = seen.image[0].float()
+            solid = F.interpolate(seen.accumulation[0][:, None].detach(), images.shape[2:], mode="bilinear")
+            losses = loss(Shown(images, before, solid), generator)
             if settings.anchor:
                 losses["anchor"] = settings.anchor * (features - first[..., 1:]).square().mean()
             values = {name: float(value.detach()) for name, value in losses.items()}

@@ -9,7 +9,7 @@ train_stage(DiffusionStage(diffusion, encode_scenes(autoencoder, latents, scenes
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class SceneTensors:
     directions: Tensor  # [S, V, H, W, 3], voxels, for depth 1
     trajectories: Tensor  # [S, T], see engine.scenes.trajectory
     maps: Tensor | None = None  # [S, M, Y, X]
+    ignored: Tensor | None = None  # [S, V, H, W] bool, where a picture says nothing
     held_out: tuple[int, ...] = ()  # views that are never encoded
 
     def __len__(self) -> int:
@@ -67,7 +68,12 @@ class SceneTensors:
         directions = self.directions[at]
         origins = self.origins[at][:, :, None, None].expand_as(directions)
         return Views(
-            self.images[at].float() / 255, self.depths[at], self.valid[at], self.sky[at], Rays(origins, directions)
+            self.images[at].float() / 255,
+            self.depths[at],
+            self.valid[at],
+            self.sky[at],
+            Rays(origins, directions),
+            None if self.ignored is None else self.ignored[at],
         )
 
     def draw(self, batch: int, views: int, generator: torch.Generator, *, encode: bool) -> tuple[Tensor, Tensor]:
@@ -119,7 +125,10 @@ class LatentStage:
     """The latents of the fields that a trained auto-encoder makes, each turned by a random number of right angles.
 
     Voxels that come back nearly right can look wrong, and voxels that nobody sees do not matter: ``asked`` views are
-    rendered from the decoded field and compared with the pictures (ours, with `image_weight`)."""
+    rendered from the decoded field and compared with the pictures (ours, with `image_weight`).
+
+    ``fields``, from `encode_fields`, are used instead of encoding the scenes in every step, where they fit into
+    memory: then nothing but the turn differs between two steps that show the same scene."""
 
     def __init__(
         self,
@@ -132,22 +141,27 @@ class LatentStage:
         asked: int = 2,
         image_weight: float = 1.0,
         perceptual: Perceptual | None = None,
+        fields: Tensor | None = None,
     ) -> None:
         self.model, self._autoencoder, self._scenes = model, autoencoder.eval().requires_grad_(False), scenes
         self._batch, self._given, self._asked, self._image_weight = batch, given, asked, image_weight
-        self._perceptual = perceptual
+        self._perceptual, self._fields = perceptual, fields
         self.identity = {
             "stage": "latents",
             "model": as_saved(dataclasses.asdict(model.config)),
             "data": scenes.identity,
             "batch": [batch, given, asked, image_weight],
+            "fields": list(fields.shape) if fields is not None else [],
         }
 
     def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
         scenes, which = self._scenes.draw(self._batch, self._given, generator, encode=True)
-        with torch.no_grad():
-            views = self._scenes.views(scenes, which)
-            field = bounded(self._autoencoder.encode(views.images, views.rays))
+        if self._fields is not None:
+            field = self._fields[scenes].float()
+        else:
+            with torch.no_grad():
+                views = self._scenes.views(scenes, which)
+                field = bounded(self._autoencoder.encode(views.images, views.rays))
         turns = (
             generator.initial_seed() % 4 if _is_square(field) else 0
         )  # a number drawn on the device would wait for it
@@ -156,9 +170,10 @@ class LatentStage:
         _, asked = self._scenes.draw(self._batch, self._asked, generator, encode=True)
         truth = self._scenes.views(scenes, asked)
         seen = self._autoencoder.render(unbounded(turned(decoded.float(), -turns)), truth.rays)
-        losses["image"] = self._image_weight * (seen.image - truth.images).abs().mean()
+        pictures = truth.pictures_for(seen.image)
+        losses["image"] = self._image_weight * (seen.image - pictures).abs().mean()
         if self._perceptual is not None:
-            both = (part.flatten(0, 1) for part in (seen.image, truth.images))
+            both = (part.flatten(0, 1) for part in (seen.image, pictures))
             weight = self._image_weight * self._autoencoder.config.perceptual_weight
             losses["perceptual"] = weight * self._perceptual(*both).mean()
         return losses
@@ -188,21 +203,49 @@ class DiffusionStage:
 
 
 @torch.no_grad()
-def encode_scenes(
-    autoencoder: SceneAutoencoder, latents: LatentAutoencoder, scenes: SceneTensors, *, given: int = 16, turns: int = 0
-) -> dict[Group, Tensor]:
-    """The latents of every scene, `turned`, [S, ...]; trajectories stand behind the numbers of g."""
-    found: dict[Group, list[Tensor]] = {"g": [], "c": [], "f": []}
+def encode_fields(
+    autoencoder: SceneAutoencoder,
+    scenes: SceneTensors,
+    *,
+    given: int = 16,
+    batch: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The `bounded` field of every scene, [S, 1 + C, Z, Y, X], on the device of the scenes."""
+    config = autoencoder.eval().config
+    device = scenes.images.device
+    fields = torch.empty(len(scenes), 1 + config.channels, *config.grid, dtype=dtype, device=device)
     which = scenes.given(given)[None]
-    for number in range(len(scenes)):
-        views = scenes.views(torch.tensor([number], device=scenes.images.device), which)
+    for numbers in torch.split(torch.arange(len(scenes), device=device), batch):
+        views = scenes.views(numbers, which.expand(len(numbers), -1))
+        fields[numbers] = bounded(autoencoder.encode(views.images, views.rays)).to(dtype)
+    return fields
+
+
+@torch.no_grad()
+def encode_scenes(
+    autoencoder: SceneAutoencoder,
+    latents: LatentAutoencoder,
+    scenes: SceneTensors,
+    *,
+    given: int = 16,
+    turns: Sequence[int] = (0,),
+    batch: int = 1,
+) -> dict[Group, Tensor]:
+    """The latents of every scene, [S * turns, ...]: of all of them `turned` by the first of ``turns``, then by the
+    next. Trajectories stand behind the numbers of g."""
+    found: dict[Group, list[list[Tensor]]] = {group: [[] for _ in turns] for group in ("g", "c", "f")}
+    which = scenes.given(given)[None]
+    for numbers in torch.split(torch.arange(len(scenes), device=scenes.images.device), batch):
+        views = scenes.views(numbers, which.expand(len(numbers), -1))
         field = bounded(autoencoder.eval().encode(views.images, views.rays))
-        encoded = latents.eval().encode(turned(field, turns)).latents
-        trajectory = turned_trajectory(scenes.trajectories[number : number + 1], turns)
-        encoded["g"] = torch.cat([encoded["g"], trajectory], dim=1)
-        for group, values in found.items():
-            values.append(encoded[group].float())
-    return {group: torch.cat(values) for group, values in found.items()}
+        for place, turn in enumerate(turns):
+            encoded = latents.eval().encode(turned(field, turn)).latents
+            trajectories = turned_trajectory(scenes.trajectories[numbers], turn)
+            encoded["g"] = torch.cat([encoded["g"], trajectories], dim=1)
+            for group, values in found.items():
+                values[place].append(encoded[group].float())
+    return {group: torch.cat([part for each in values for part in each]) for group, values in found.items()}
 
 
 def decode_scene(latents: LatentAutoencoder, drawn: Mapping[Group, Tensor]) -> tuple[Tensor, Tensor]:

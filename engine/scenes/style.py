@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.scenes.autoencoder import SceneAutoencoder
-from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, optimise_field
+from engine.scenes.optimise import DEFAULT, FieldSettings, Heard, Shown, optimise_field
 from engine.scenes.perceptual import FeatureDistance
 from engine.scenes.rig import Rig
 from engine.training.checkpoint import WeightsError
@@ -36,7 +36,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StyleSettings:
-    style: float = 1.0  # weight
+    style: float = 3.0  # weight
     content: float = 1.0  # weight of what the scene showed at first, by its coarsest features
 
 
@@ -69,11 +69,12 @@ def style_by_image(
     with torch.no_grad():
         wanted = [statistics(each) for each in (reference, *found.features(reference))]
 
-    def loss(seen: Tensor, before: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        maps = found.features(seen)
+    def loss(seen: Shown, generator: torch.Generator) -> dict[str, Tensor]:
+        # The sky cannot change: the style itself stands in for it, so that walls do not make up for it.
+        filled = seen.images * seen.solid + reference * (1 - seen.solid)
         return {
-            "style": style.style * style_distance([seen, *maps], wanted),
-            "content": style.content * _content(maps[-1], found.features(before)[-1]),
+            "style": style.style * style_distance([filled, *found.features(filled)], wanted),
+            "content": style.content * _content(found, seen),
         }
 
     return optimise_field(autoencoder, field, rig, loss, replace(settings, density=False), on_step)
@@ -110,10 +111,10 @@ def style_by_text(
     likeness = text_likeness(clip, text, field.device)
     found: Features = FeatureDistance().to(field.device) if network is None else network
 
-    def loss(seen: Tensor, before: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def loss(seen: Shown, generator: torch.Generator) -> dict[str, Tensor]:
         return {
-            "style": style.style * (1 - likeness(seen)).mean(),
-            "content": style.content * _content(found.features(seen)[-1], found.features(before)[-1]),
+            "style": style.style * (1 - likeness(seen.images)).mean(),
+            "content": style.content * _content(found, seen),
         }
 
     return optimise_field(autoencoder, field, rig, loss, replace(settings, density=False), on_step)
@@ -126,12 +127,12 @@ def statistics(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def style_distance(maps: list[Tensor], wanted: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """Squared differences of means and spreads from those wanted, as shares of the squared wanted spreads, so that each
+    """Squared differences of means and spreads from those wanted, as shares of the wanted mean square, so that each
     scale counts alike: summed over scales, mean over pictures."""
     total = maps[0].new_zeros(())
     for each, (mean, spread) in zip(maps, wanted, strict=True):
         found_mean, found_spread = statistics(each)
-        unit = spread.square().mean().clamp(min=1e-6)
+        unit = (mean.square() + spread.square()).mean().clamp(min=1e-6)
         total = total + ((found_mean - mean).square().mean() + (found_spread - spread).square().mean()) / unit
     return total
 
@@ -173,6 +174,7 @@ def _embedding(found: Any) -> Tensor:
     return embedding
 
 
-def _content(maps: Tensor, before: Tensor) -> Tensor:
+def _content(network: Features, seen: Shown) -> Tensor:
     """How far coarse features are from those of the scene at first, as a share of their size."""
+    maps, before = network.features(seen.images)[-1], network.features(seen.before)[-1]
     return (maps - before).square().mean() / before.square().mean().clamp(min=1e-6)

@@ -51,6 +51,14 @@ def room(*, turned: bool = False) -> Bytes:
     return volume
 
 
+FOG, FOG_COLOUR = 8, (200, 60, 40)  # opacity of a voxel in 255ths
+
+
+def fog() -> Bytes:
+    """[Z, Y, X, 4]: the same thin haze everywhere."""
+    return np.full((*GRID, 4), (*FOG_COLOUR, FOG), np.uint8)
+
+
 def manifest(_: HttpRequest, name: str) -> HttpResponse:
     depth, height, width = GRID
     if name == "unborn":
@@ -75,7 +83,8 @@ def manifest(_: HttpRequest, name: str) -> HttpResponse:
 def volume(_: HttpRequest, name: str) -> HttpResponse:
     if name == "short":
         return HttpResponse(b"too short", content_type="application/octet-stream")
-    packed = gzip.compress(room(turned=name == "turned").tobytes(), 1)
+    drawn = fog() if name == "fog" else room(turned=name == "turned")
+    packed = gzip.compress(drawn.tobytes(), 1)
     return HttpResponse(packed, content_type="application/octet-stream", headers={"Content-Encoding": "gzip"})
 
 

@@ -19,8 +19,10 @@ from django.test import override_settings
 from django.test.testcases import LiveServerThread
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from scipy import ndimage
 
 from tests.browser.conftest import ARGUMENTS, COLLECT_VIOLATIONS, violations
+from tests.browser.scene_pages import FOG, FOG_COLOUR, GRID, SKY
 from tests.stack import wait_for
 from webapp.launcher import ground
 
@@ -167,6 +169,51 @@ def test_colours_stand_where_the_voxels_are(show: Show) -> None:
     assert len(three) == 2 and all(re.search(r"/three\.(module|core)\.[0-9a-f]{12}\.js$", name) for name in three)
 
 
+def test_haze_has_the_colour_that_emission_and_absorption_give(show: Show) -> None:
+    seen = picture(show("scene=fog&view=f~-8~24~8~0~0~10~20"))  # along x, through the whole grid
+    clear = (1 - FOG / 255) ** GRID[2]
+    expected = (1 - clear) * np.array(FOG_COLOUR) + clear * np.array(SKY)
+    row = seen.shape[0] // 2 - 4  # just above the horizon, where the background is the sky's colour
+    found = seen[row - 3 : row, 150:190].mean((0, 1))
+    assert found == pytest.approx(expected, abs=3)
+
+
+def test_leaps_and_splines_against_other_sources(show: Show) -> None:
+    page = show("scene=room", rest=False)
+    volume = np.zeros((18, 30, 41, 4), np.uint8)
+    z, y, x = np.random.default_rng(3).integers(0, [18, 30, 41], (4, 3)).T
+    volume[z, y, x] = 255
+    base = page.evaluate("document.querySelector('script[src*=canopy_scene]').src").rsplit("/", 1)[0]
+    found = page.evaluate(
+        """async ([address, bytes, grid]) => {
+          const { leaps } = await import(address);
+          const { distances, size, occupied } = leaps(Uint8Array.from(bytes), grid);
+          return { distances: [...distances], size, occupied };
+        }""",
+        [f"{base}/grid.js", volume.ravel().tolist(), list(volume.shape[:3])],
+    )
+    near = ndimage.maximum_filter(volume[..., 3], 3)  # interpolation reaches a voxel further
+    filled = np.pad(near, [(0, -side % 4) for side in near.shape]).reshape(5, 4, 8, 4, 11, 4).any((1, 3, 5))
+    assert found["size"] == [5, 8, 11] and found["occupied"] == 4
+    blocks = np.array(found["distances"]).reshape(5, 8, 11)
+    np.testing.assert_array_equal(blocks, ndimage.distance_transform_cdt(~filled, "chessboard"))
+
+    keys = [[0, 0, 0], [4, 0, 1], [4, 9, 2], [10, 9, 2]]
+    curve = page.evaluate(
+        """async ([address, keys]) => {
+          const { catmullRom } = await import(address);
+          return Array.from({ length: 13 }, (_, i) => catmullRom(keys, i / 12));
+        }""",
+        [f"{base}/path.js", keys],
+    )
+    np.testing.assert_allclose(curve[::4], keys, atol=1e-9)
+    straight = page.evaluate(
+        "async ([address, keys]) => (await import(address)).catmullRom(keys, 0.25)",
+        [f"{base}/path.js", [[0, 0, 0], [2, 0, 0], [4, 0, 0]]],
+    )
+    assert straight == pytest.approx([1, 0, 0], abs=1e-9), "evenly along a straight line"
+
+
 def test_the_keyboard_moves_and_the_view_comes_back(show: Show) -> None:
     page = show("scene=room")
     start, first = picture(page), ask(page, "viewer.view")
@@ -186,13 +233,14 @@ def test_the_keyboard_moves_and_the_view_comes_back(show: Show) -> None:
 def test_drag_wheel_and_the_colour_of_the_sky(show: Show) -> None:
     page = show("scene=room&view=f~24~24~-0~1.57~1.2~10~60")
     expect(page.get_by_role("button", name="Fly")).to_have_attribute("aria-pressed", "true")
-    assert np.abs(picture(page)[5, 176] - [110, 140, 180]).max() < 90
+    assert np.abs(picture(page)[5, 176] - SKY).max() < 90
     page = show("scene=room")
     before = ask(page, "[viewer.pose.yaw, viewer.pose.distance]")
     box = page.get_by_role("application").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 176, box["y"] + 110)
     page.mouse.wheel(0, 300)
+    expect(page.get_by_text("Click the scene, then the wheel zooms")).to_be_visible()
     assert ask(page, "viewer.pose.distance") == before[1], "the page scrolls until the scene has the focus"
     page.mouse.down()
     page.mouse.move(box["x"] + 236, box["y"] + 110, steps=3)

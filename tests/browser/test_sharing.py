@@ -18,9 +18,11 @@ from jobs.models import Experiment, Status
 from tests.browser.conftest import OpenContext, violations
 from tests.browser.test_live_page import check
 from tests.stack import Stack
+from tests.webapp.detection import make_detection
 from tests.webapp.test_compare import set_counts
 from tests.webapp.test_samples import draw
-from webapp.accounts.models import User
+from webapp.accounts.models import Team, User
+from webapp.experiments.kind_pages import kind_page
 from webapp.sharing.models import ShareLink
 from webapp.sharing.services import Options, make_link
 
@@ -183,3 +185,17 @@ def test_the_offline_copy_opens_from_disk(
     assert requests and all(address.startswith("file:") for address in requests)
     assert errors == [] and violations(copy) == []
     assert ShareLink.objects.count() == 0
+
+
+def test_every_chart_is_drawn_alone(experiment: Experiment, alice: User, team: Team, new_context: OpenContext) -> None:
+    detection = make_detection(team, alice, spec={"rules": ["ellipse"], "seeds": 1})
+    stranger = new_context().new_page()
+    for shown in (experiment, detection):
+        for name in kind_page(shown.kind).charts:
+            secret = token(shown, alice, "chart", scope={"chart": name})
+            stranger.goto(f"/s/{secret}/", wait_until="networkidle")
+            panels = stranger.locator("main section.panel")
+            expect(panels).to_have_count(1)
+            assert panels.get_attribute("id") == name
+            if name != "engine":  # nothing was measured
+                expect(panels.locator("svg:not(.icon)").first).to_be_visible()

@@ -148,8 +148,7 @@ def test_edits_name_their_scenes(client: Client, trained: Experiment) -> None:
     assert joined.parent and joined.other and (joined.parent.number, joined.other.number) == (1, 3)
 
 
-def test_a_style_keeps_its_picture(client: Client, trained: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.kinds.scenes.asking.find_spec", lambda name: name)  # as where the style's code is there
+def test_a_style_keeps_its_picture(client: Client, trained: Experiment) -> None:
     picture = SimpleUploadedFile("a.jpg", jpeg(1, size=64), content_type="image/jpeg")
     assert asked(client, trained, operation="style", scene="1", image=picture).status_code == 201
     assert GeneratedScene.objects.get(number=4).image_file

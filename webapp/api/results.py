@@ -22,6 +22,7 @@ from webapp.api.auth import reach
 from webapp.api.experiments import Cursor
 from webapp.api.schemas import CurveOut, FileOut, Listing, LiveState, ProblemOut, SampleListing, SampleOut
 from webapp.experiments import downloads
+from webapp.experiments.offline import views as offline
 from webapp.experiments.sampling import samples
 from webapp.experiments.sampling.counters import load_counters
 from webapp.experiments.sampling.filters import LONGEST_SEARCH, Filters
@@ -90,6 +91,27 @@ def get_file(request: HttpRequest, code: UUID, name: str) -> HttpResponseBase:
     if kept is None:
         raise Http404("no such file")
     return downloads.artifact(request, page, kept.code)
+
+
+@router.get(
+    "/experiments/{uuid:code}/offline",
+    operation_id="get_offline_copy",
+    openapi_extra={
+        "responses": {
+            200: {
+                "description": "A zip: unpack it and open index.html.",
+                "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+            }
+        }
+    },
+)
+def get_offline_copy(
+    request: HttpRequest,
+    code: UUID,
+    samples: Annotated[bool, Query(description="With the texts of samples.")] = False,
+) -> HttpResponseBase:
+    """The experiment as one zip that opens offline, with its charts, tables and the files made from its results."""
+    return offline.zip_of(reach(request, code), with_samples=samples)
 
 
 # --- sampling ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from webapp.sharing.targets import CannotShare, target_of
 from webapp.sharing.uses import write_pending
 from webapp.sharing.words import scope_of
 
-router = Router(tags=["share links"])
+router = Router(tags=["sharing"])
 MOST_DAYS = 3650
 NO_NUL = r"^[^\x00]*$"
 

@@ -456,6 +456,19 @@ def pull(
             out.print(_text(f"{target}  {size:,} bytes"), soft_wrap=True)
 
 
+@app.command()
+def offline(
+    code: Code,
+    to: Annotated[Path | None, typer.Option("--to", "-o", help="The zip to write; left out: CODE.zip.")] = None,
+    samples: Annotated[bool, typer.Option("--samples", help="With the texts of samples.")] = False,
+) -> None:
+    """Fetch the experiment as one zip: unpack it and open index.html, no server is needed."""
+    target = to or Path(f"{safe_name(code)}.zip")
+    with connect() as client:
+        size = client.download_offline_copy(code, target, samples=samples)
+    out.print(_text(f"{target}  {size:,} bytes"), soft_wrap=True)
+
+
 def safe_path(name: str) -> Path:
     """`safe_name`, in the folder of its scene where it has one."""
     folder = name.rpartition("/")[0]

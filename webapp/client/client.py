@@ -323,9 +323,16 @@ class Client:
 
     def download(self, code: str, name: str, to: Path) -> int:
         """Write the file to ``to`` and return its bytes. A file that breaks off leaves nothing there."""
+        return self._download(f"experiments/{code}/files/{quote(name, safe='')}", name, to)
+
+    def download_offline_copy(self, code: str, to: Path, *, samples: bool = False) -> int:
+        """Write the zip that opens offline to ``to`` and return its bytes."""
+        return self._download(f"experiments/{code}/offline", to.name, to, params={"samples": samples})
+
+    def _download(self, path: str, name: str, to: Path, **how: Any) -> int:
         part = to.with_name(f"{to.name}.part")
         try:
-            with self._stream(f"experiments/{code}/files/{quote(name, safe='')}") as answer, part.open("wb") as file:
+            with self._stream(path, **how) as answer, part.open("wb") as file:
                 for piece in answer.iter_bytes():
                     file.write(piece)
             part.replace(to)

@@ -96,8 +96,10 @@ async def pieces_of(page: Page, name: str) -> AsyncIterator[bytes]:
 
 def _is_offered(page: Page, artifact: Artifact) -> bool:
     """Share links without sample texts give no artifact, for it may hold them; anonymous ones only what can be read
-    through and cleaned."""
-    return page.shows_samples and (not page.is_anonymous or artifact.content_type in READABLE)
+    through and cleaned, or what names nobody."""
+    if not page.shows_samples:
+        return False
+    return not page.is_anonymous or artifact.content_type in READABLE or artifact.name.endswith(page.kind.nameless)
 
 
 @require_safe
@@ -111,6 +113,7 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
     except FileNotFoundError as error:
         raise Http404("The file is no longer in the storage.") from error
     response = attachment(_chunks(content), found.content_type, found.name)
+    response.is_clean = found.name.endswith(page.kind.nameless)  # type: ignore[attr-defined]  # webapp.sharing.anonymity
     response.headers["Content-Length"] = str(found.file.size)
     return response
 

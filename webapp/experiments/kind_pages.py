@@ -76,6 +76,8 @@ class KindPage(ABC):
     # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
     tiles: ClassVar[Sequence[Tile]] = ()
+    # How names of artifacts end that hold numbers or pixels alone: anonymous links give them as they are.
+    nameless: ClassVar[tuple[str, ...]] = ()
     samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing
 
     def spelled(self, experiment: Experiment, setting: str) -> str | None:

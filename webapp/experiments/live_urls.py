@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from django.urls import URLPattern, path
 
-from webapp.experiments import downloads, views_compare, views_live
+from webapp.experiments import downloads, views_live
+from webapp.experiments.compare.shared import compared_data
 from webapp.experiments.offline import views as offline
 from webapp.experiments.page import View, for_members, for_share_links
 
@@ -33,5 +34,5 @@ urlpatterns = [
     *_patterns("experiments/<uuid:code>/", "experiment", for_members),
     # /s/<token>/ itself is webapp.sharing's: it shows whatever the link opens.
     *_patterns("s/<str:token>/", "shared", for_share_links),
-    path("s/<str:token>/compared/<int:number>/<slug:part>.json", views_compare.compared_data, name="shared-compared"),
+    path("s/<str:token>/compared/<int:number>/<slug:part>.json", compared_data, name="shared-compared"),
 ]

@@ -62,8 +62,12 @@ class Page:
 
     @property
     def shows_samples(self) -> bool:
-        """A snapshot and a chart hold none."""
-        return self.access.shows_samples and not self.frozen and not self.chart
+        """A snapshot and a chart hold none; from a frame no address leads to the pages that show them."""
+        return self.access.shows_samples and not self.frozen and not self.chart and not self.is_embedded
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.visit is not None and self.visit.embedded
 
     @property
     def tabs(self) -> list[Tab]:

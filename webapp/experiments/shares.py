@@ -106,6 +106,7 @@ class ComparisonTarget(ShareTarget):
 
     name = "comparison"
     title = "One comparison"
+    can_freeze = True
 
     def clean(self, team: Team, scope: Json) -> Subject:
         raw = scope.get("query")
@@ -140,9 +141,14 @@ class ComparisonTarget(ShareTarget):
         )
 
     def page(self, request: HttpRequest, visit: Visit) -> HttpResponseBase:
-        from webapp.experiments.views_compare import shared_comparison
+        from webapp.experiments.compare.shared import shared_comparison
 
         return shared_comparison(request, visit)
+
+    def freeze(self, link: ShareLink) -> Json:
+        from webapp.experiments.compare.shared import freeze
+
+        return freeze(link.team, query_of(link))
 
 
 def query_of(link: ShareLink) -> CompareQuery:

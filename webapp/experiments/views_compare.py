@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 
@@ -18,9 +17,7 @@ from webapp.accounts.models import Team
 from webapp.experiments.access import get_team
 from webapp.experiments.compare.query import MOST, CompareQuery, Line, chosen, lines_of
 from webapp.experiments.compare.settings import setting_rows
-from webapp.experiments.kind_pages import kind_comparison, kind_page
-from webapp.experiments.shares import query_of
-from webapp.sharing.access import Visit, opens
+from webapp.experiments.kind_pages import kind_comparison
 from webapp.sharing.dialog import Thing, offer
 
 Json = dict[str, Any]
@@ -40,56 +37,6 @@ def compare(request: HttpRequest, team: UUID) -> HttpResponseBase:
         return _private(JsonResponse(series))
     context = _context(found, query, experiments, same_kind, lines, can_write=membership.can_write)
     return _private(render(request, "compare/page.html", context))
-
-
-def shared_comparison(request: HttpRequest, visit: Visit) -> HttpResponseBase:
-    """The comparison that a share link opens. The visitor may turn its views, but never name other experiments."""
-    kept = query_of(visit.link)
-    if not request.GET and kept.url() != kept.url(
-        pair=(None, None), duel=(None, None), shared=False, settings="", client=()
-    ):
-        return redirect(f"{request.path}{kept.url()}")  # scripts read the view from the address
-    query = replace(CompareQuery.parse(request.GET), codes=kept.codes)
-    experiments = chosen(visit.link.team, query)
-    lines = lines_of(experiments)
-    found = kind_comparison(experiments[0].kind).context(experiments, lines, query)
-    series = _within(found["series"], visit)
-    if request.headers.get("X-Part") == "series":
-        return _private(JsonResponse(series))
-    rows = setting_rows(experiments)
-    context = found | {
-        "series": series,
-        "visit": visit,
-        "is_shared": True,
-        "query": query,
-        "chips": [{"experiment": each, "line": line} for each, line in zip(experiments, lines, strict=True)],
-        "kind_template": f"experiments/{experiments[0].kind}/compare.html",
-        "baseline": experiments[0],
-        "is_running": any(not each.has_ended for each in experiments),
-        "settings": [row for row in rows if row.differs or query.settings],
-        "settings_same": sum(not row.differs for row in rows),
-        "settings_url": query.url(settings="" if query.settings else "all"),
-    }
-    return _private(render(request, "compare/shared.html", context))
-
-
-def _within(series: Json, visit: Visit) -> Json:
-    """The figures' data with addresses that the link opens; its experiments have no pages there."""
-    for number, run in enumerate(series.get("runs", [])):
-        run["url"] = "#side-by-side"
-        if "data" in run:
-            run["data"] = visit.url("shared-compared", number=number, part="NAME")
-    return series
-
-
-@opens("comparison")
-@require_safe
-def compared_data(request: HttpRequest, visit: Visit, number: int, part: str) -> HttpResponseBase:
-    """A figure's data of one of the compared experiments, by its place."""
-    experiments = chosen(visit.link.team, query_of(visit.link))
-    if number >= len(experiments) or part not in kind_page(experiments[number].kind).data:
-        raise Http404("No such data.")
-    return _private(JsonResponse(kind_page(experiments[number].kind).data[part](experiments[number])))
 
 
 def _context(

@@ -64,10 +64,11 @@ _BY_NAME = {model.name: model for model in _MODELS.values()}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a model is, and the folder below which its pictures are."""
+    """Where a model is, and the folder below which its pictures are: `place`, from the root of the set."""
 
     folder: Path
     base: Path
+    place: str
 
 
 class _Camera(NamedTuple):
@@ -104,7 +105,8 @@ def find(root: Path) -> list[Found]:
         for path in root.rglob(f"cameras.{suffix}")
         if (path.parent / f"images.{suffix}").is_file()
     }
-    return [Found(folder, _base(folder, root)) for folder in sorted(folders)]
+    bases = [(folder, _base(folder, root)) for folder in sorted(folders)]
+    return [Found(folder, base, base.relative_to(root).as_posix()) for folder, base in bases]
 
 
 def read(model: Found, report: Report, name: str) -> Scene | None:
@@ -137,7 +139,7 @@ def read(model: Found, report: Report, name: str) -> Scene | None:
     below = "images/" if (model.base / "images").is_dir() else ""
     found = [_view(model.base, below, image, cameras[image.camera]) for image in images]
     count_unposed(model.base, found, name, report)
-    scene = build(name, model.base, found, report, group=model.base.as_posix())
+    scene = build(name, model.base, found, report, group=model.place)
     if scene is None:
         return None
     scene, turn = upright(scene)

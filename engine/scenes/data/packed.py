@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from engine.scenes.cameras import Cameras
-from engine.scenes.data.types import MASK_SKY, MASK_THING, MASK_VALID, Scene, SceneDataError
+from engine.scenes.data.types import MASK_IGNORED, MASK_SKY, MASK_THING, MASK_VALID, Scene, SceneDataError
 from engine.scenes.data.views import MAP_CHANNELS, layout_of, map_of, read_views
 from engine.scenes.layout import Layout
 from engine.scenes.stages import SceneTensors
@@ -87,6 +87,7 @@ class PackedScenes:
         )
         origins, forward = (each.float().reshape(*rows.shape, 3) for each in (flat.centres, flat.forward))
         masks = part["masks"]
+        ignored = masks & MASK_IGNORED > 0
         maps = torch.from_numpy(np.array(self.arrays["maps"])).float()
         return SceneTensors(
             images=part["images"],
@@ -97,6 +98,7 @@ class PackedScenes:
             directions=directions.reshape(*rows.shape, cells, cells, 3),
             trajectories=trajectory_of(origins, forward, self.settings.grid, cameras),
             maps=maps if self.has_maps else None,
+            ignored=ignored if ignored.any() else None,
             held_out=tuple(range(shown, shown + aside)),
         )
 
@@ -192,6 +194,7 @@ def _write(
 ) -> None:
     views = read_views(scene, layout, range(len(scene)), size=settings.size, stride=settings.stride)
     masks = views.valid * MASK_VALID + views.sky * MASK_SKY + views.things * MASK_THING
+    masks = masks + views.ignored * MASK_IGNORED
     squared = scene.cameras.squared(settings.size)
     poses = squared.camera_to_world.clone()
     poses[:, :3, 3] = layout.to_voxels(squared.centres)

@@ -54,7 +54,8 @@ class Picture:
     ignored: str | None = None  # black where nothing counts, as nerfstudio and COLMAP have it
 
 
-MASK_VALID, MASK_SKY, MASK_THING = 1, 2, 4  # depth is known; sky; a thing that turns to the camera
+# Depth is known; sky; a thing that turns to the camera; nothing counts, not even the picture.
+MASK_VALID, MASK_SKY, MASK_THING, MASK_IGNORED = 1, 2, 4, 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,16 @@ _MAP_SAMPLES = 4
 _POINT_GRID = 32  # cells each way of a depth map that say where a scene lies
 
 
+class _Surface(NamedTuple):
+    """Of one picture at some of its pixels, each (rows, columns)."""
+
+    depth: npt.NDArray[np.float32]  # world units
+    valid: npt.NDArray[np.bool_]
+    sky: npt.NDArray[np.bool_]
+    things: npt.NDArray[np.bool_]
+    ignored: npt.NDArray[np.bool_]
+
+
 class Posed(NamedTuple):
     """V pictures of one scene and what is seen along a ray for each cell of a feature map."""
 
@@ -32,6 +42,7 @@ class Posed(NamedTuple):
     valid: Tensor  # (V, s, s) bool: depth is known
     sky: Tensor  # (V, s, s) bool: nothing is there, however far
     things: Tensor  # (V, s, s) bool: a thing that turns to the camera, so that no two views agree on it
+    ignored: Tensor  # (V, s, s) bool: nothing counts, by a mask that came with the picture
     origins: Tensor  # (V, s, s, 3) fp32 (x, y, z), in voxels
     directions: Tensor  # (V, s, s, 3) fp32, in voxels, for depth 1
 
@@ -43,7 +54,7 @@ def layout_of(scene: Scene, grid: tuple[int, int, int]) -> Layout:
         return Layout.around((x + width / 2, y + length / 2, z + height / 2), (width, length, height), grid)
     points = []
     for number in range(len(scene)):
-        depth, valid, _, _ = _depth_at(scene, number, *_cells(scene, _POINT_GRID))
+        depth, valid, *_ = _depth_at(scene, number, *_cells(scene, _POINT_GRID))
         if valid.any():
             seen = scene.cameras[[number]].squared(_POINT_GRID).unproject(torch.from_numpy(depth)[None].double())
             points.append(seen[0][torch.from_numpy(valid)])
@@ -63,7 +74,7 @@ def read_views(scene: Scene, layout: Layout, which: Sequence[int], *, size: int,
     for number in which:
         images.append(_image(scene, number, size))
         parts.append(_depth_at(scene, number, *_cells(scene, cells)))
-    depths, valid, sky, things = (torch.from_numpy(np.stack(each)) for each in zip(*parts, strict=True))
+    depths, valid, sky, things, ignored = (torch.from_numpy(np.stack(each)) for each in zip(*parts, strict=True))
     origins, directions = layout.rays(scene.cameras[list(which)].squared(size), cells, cells)
     return Posed(
         torch.from_numpy(np.stack(images)).movedim(-1, 1),
@@ -71,6 +82,7 @@ def read_views(scene: Scene, layout: Layout, which: Sequence[int], *, size: int,
         valid,
         sky,
         things,
+        ignored,
         origins.float(),
         directions.float(),
     )
@@ -126,10 +138,7 @@ def _cells(scene: Scene, cells: int) -> tuple[npt.NDArray[np.int64], npt.NDArray
     return (top + middle * (bottom - top)).astype(np.int64), (left + middle * (right - left)).astype(np.int64)
 
 
-def _depth_at(
-    scene: Scene, number: int, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Depth in world units, valid, sky and things at these pixels, each (rows, columns)."""
+def _depth_at(scene: Scene, number: int, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> _Surface:
     picture, at = scene.pictures[number], np.ix_(rows, columns)
     nothing = np.zeros((len(rows), len(columns)), bool)
     if picture.mask:
@@ -137,16 +146,15 @@ def _depth_at(
         known, sky, things = (mask & bit > 0 for bit in (MASK_VALID, MASK_SKY, MASK_THING))
     else:
         known, sky, things = ~nothing, nothing, nothing
-    if picture.ignored:
-        left_out = _array(scene, picture.ignored)[at] == 0
-        known, sky, things = known & ~left_out, sky & ~left_out, things | left_out
+    ignored = _array(scene, picture.ignored)[at] == 0 if picture.ignored else nothing
+    known, sky = known & ~ignored, sky & ~ignored
     if not picture.depth:
-        return np.zeros(nothing.shape, np.float32), nothing, sky, things
+        return _Surface(np.zeros(nothing.shape, np.float32), nothing, sky, things, ignored)
     stored = _array(scene, picture.depth)[at].astype(np.float32)
     # Without a mask of its own a stored 0 means "not measured", as depth cameras have it.
     valid = known & np.isfinite(stored) & ((stored > 0) | (picture.mask is not None))
     depth = np.where(valid, stored * np.float32(scene.depth_scale) + np.float32(scene.depth_offset), 0)
-    return depth.astype(np.float32), valid & (depth > 0), sky, things
+    return _Surface(depth.astype(np.float32), valid & (depth > 0), sky, things, ignored)
 
 
 def _array(scene: Scene, file: str) -> npt.NDArray[np.generic]:

@@ -245,7 +245,7 @@ def _rig_of(views: Views) -> Rig:
 
 def _view_scores(seen: Rendered, wanted: Views, far: float, look: nn.Module, lpips: nn.Module | None) -> Tensor:
     """Means over the views of one scene: PSNR, SSIM, perceptual, ST-LPIPS (NaN without), depth."""
-    image, truth = seen.image[0].float(), wanted.images[0]
+    image, truth = seen.image[0].float(), wanted.pictures_for(seen.image.float())[0]
     valid = wanted.valid & (wanted.depths > 0) & (wanted.depths < far)
     return torch.stack(
         [

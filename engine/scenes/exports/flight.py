@@ -16,7 +16,7 @@ from engine.scenes.rig import Rig
 from engine.scenes.volume import as_pixels, render_views
 
 FRAMES_PER_SECOND = 24
-_SIDE = 512  # pixels: smaller pictures are enlarged by a whole number, as a player would do it worse
+_SIDE, _MOST_TIMES = 512, 4  # pixels: smaller pictures are enlarged by a whole number, as a player would do it worse
 
 
 def write_flight(
@@ -36,7 +36,8 @@ def write_flight(
         done = 0
         for part, seen in render_views(autoencoder, field, flight, cells=cells):
             side = seen.image.shape[-1]
-            larger = F.interpolate(seen.image, scale_factor=float(max(1, _SIDE // side)), mode="bicubic")
+            times = max(1, min(_MOST_TIMES, _SIDE // side))
+            larger = F.interpolate(seen.image, scale_factor=float(times), mode="bicubic")
             yield from as_pixels(larger)
             done += len(part)
             if progress is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from django.core.files import File
@@ -37,7 +36,6 @@ _TAKES = {
     "improve": ("parent",),
 }
 _NAMES = {"parent": "a scene to start from (parent)", "other": "another scene (other)", "box": "a box"}
-_MODULES = {"style": "engine.scenes.style", "improve": "engine.scenes.distil"}
 
 
 class Drawing(BaseModel):
@@ -105,12 +103,6 @@ def ask_scene(
         raise
 
 
-def operations(experiment: Experiment) -> list[str]:
-    """Those that can be asked of the experiment on this installation."""
-    known = [str(each) for each in GeneratedScene.Operation.values]
-    return [name for name in known if name not in _MODULES or find_spec(_MODULES[name])]
-
-
 def takes_maps(experiment: Experiment) -> bool:
     """Whether scenes can be drawn on a map from above."""
     collected = Collected.objects.filter(experiment=experiment).first()
@@ -164,8 +156,6 @@ def _check_model(experiment: Experiment, request: SceneRequest, stored: dict[str
     trained = SceneRun.objects.filter(experiment=experiment, stage=DIFFUSION, stopped__in=["finished", "reused"])
     if not trained.exists():
         raise Refused("Scenes can be asked for once the diffusion model is trained.")
-    if request.operation not in operations(experiment):
-        raise Refused(f"This installation cannot do {request.operation} yet.")
     for name in _TAKES[request.operation]:
         if getattr(request, name) is None:
             raise Refused(f"{request.operation} needs {_NAMES[name]}.")

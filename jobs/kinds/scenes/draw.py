@@ -19,6 +19,7 @@ from engine.detection.data.images import ImageError, read_image
 from engine.scenes import editing
 from engine.scenes.data.maps import map_of_picture, save_map
 from engine.scenes.diffusion.hierarchy import GROUPS, Group, StageSettings
+from engine.scenes.distil import improve_scene
 from engine.scenes.exports import write_downloads
 from engine.scenes.optimise import FieldSettings, NonFiniteField
 from engine.scenes.preview import Forming, Preview
@@ -30,12 +31,13 @@ from jobs.kinds.accelerators import device_here, peak_memory
 from jobs.kinds.runner_parts import Hopeless, beating
 from jobs.kinds.scenes.data import open_data
 from jobs.kinds.scenes.models_here import load_models
+from jobs.kinds.scenes.prior import prior_of
 
 if TYPE_CHECKING:
     from jobs.kinds.base import Context
 
 _PREVIEWS = 6  # of a scene, about
-_STYLE_STEPS = {"cuda": 200, "cpu": 30}
+_FIELD_STEPS = {"cuda": 200, "cpu": 30}
 _POSTER = 512  # pixels
 _FLIGHT_SECONDS = 8.0
 _TYPES = {
@@ -157,20 +159,33 @@ class _Drawing:
             case "join":
                 other = _needed(self._latents(scene["other"]))
                 return editing.join(ready.diffusion, _needed(parent), other, scene["settings"]["seam"], **common)
-            case "style":  # of the field alone: latents stay those of the scene it was made from
+            case "style" | "improve":  # of the field alone: latents stay those of the scene it was made from
                 return _needed(parent)
         raise Hopeless(f"This worker cannot do the operation {scene['operation']!r}.")
 
     def _finished(self, field: Tensor, rig: Rig) -> Tensor:
         """The field after what is done to voxels and not to latents."""
-        if self._scene["operation"] != "style":
+        operation = self._scene["operation"]
+        if operation not in ("style", "improve"):
             return field
-        image = torch.from_numpy(read_image(Path(self._scene["image"]))).movedim(-1, 0).float() / 255
         settings = FieldSettings(
-            steps=_STYLE_STEPS[self._ready.device], cells=self._job["cells"], seed=self._scene["seed"]
+            steps=_FIELD_STEPS[self._ready.device], cells=self._job["cells"], seed=self._scene["seed"]
         )
+        autoencoder = self._ready.autoencoder
         with torch.enable_grad():
-            return style_by_image(self._ready.autoencoder, field, rig, image, settings=settings).detach()
+            if operation == "style":
+                image = torch.from_numpy(read_image(Path(self._scene["image"]))).movedim(-1, 0).float() / 255
+                return style_by_image(autoencoder, field, rig, image, settings=settings).detach()
+            prior = prior_of(self._job["prior"], self._pictures, self._ready.device, self._context)
+            return field if prior is None else improve_scene(autoencoder, field, rig, prior, settings=settings).detach()
+
+    def _pictures(self, latents: str) -> Tensor:
+        """What a drawn scene looks like along its trajectory, [K, 3, h, w] uint8."""
+        with torch.no_grad():
+            fields, trajectories = decode_scene(self._ready.latents, _needed(self._latents(latents)))
+            rig = self._rig(trajectories).to(self._ready.device)
+            pixels = render_rig(self._ready.autoencoder, fields[0], rig, cells=self._job["cells"])
+        return torch.from_numpy(pixels).movedim(-1, 1)
 
     def _latents(self, path: str | None) -> dict[Group, Tensor] | None:
         if path is None:
@@ -236,6 +251,7 @@ class _Drawing:
             cells=self._job["cells"],
             voxel_metres=self._job["voxel_metres"],
             seconds=_FLIGHT_SECONDS,
+            panorama_height=min(512, 4 * self._job["cells"] * self._ready.autoencoder.config.stride),
         ):
             made.append({"label": each.label, "name": self._keep(each.path)})
         self._context.row(

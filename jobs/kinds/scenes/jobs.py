@@ -21,6 +21,7 @@ from jobs.live import alive_workers
 from jobs.models import Artifact, Shard
 
 _MANY_VIEWS = 10_000
+_PRIOR_SCENES = 64
 _SHOWN_SCENES = 40  # of a set, on its page
 
 
@@ -237,7 +238,27 @@ def _generate_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
     scene = GeneratedScene.objects.select_related("parent", "other").get(
         experiment=shard.experiment_id, stage=shard.stage, shard=shard.index
     )
-    return {**_drawing_job(shard, spec, [scene]), "data": None}
+    job = {**_drawing_job(shard, spec, [scene]), "data": None}
+    if scene.operation == GeneratedScene.Operation.IMPROVE:
+        job["prior"] = _prior(shard, spec)
+    return job
+
+
+def _prior(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:
+    """What a picture prior learns from: the pictures, and the scenes of the model itself. It is trained once."""
+    folder = experiment_folder(settings.DATA_DIR, shard.experiment.code)
+    bring_back(shard, folder / "prior" / "averaged.safetensors", "prior.safetensors")
+    drawn = GeneratedScene.objects.filter(
+        experiment=shard.experiment_id, operation=GeneratedScene.Operation.NEW, state=GeneratedScene.State.DRAWN
+    ).order_by("number")
+    width = spec.denoiser_width
+    return {
+        "folder": str(folder / "prior"),
+        "data": _source(shard, spec),
+        "model": {"side": min(64, spec.image_size), "widths": [width, 2 * width, 4 * width]},
+        "samples": [_latents(shard, scene, folder) for scene in drawn[:_PRIOR_SCENES]],
+        "seed": spec.seed,
+    }
 
 
 def _evaluate_job(shard: Shard, spec: ScenesSpec) -> dict[str, Any]:

@@ -147,11 +147,7 @@ def _encoded(
     before: dict[str, Any], scenes: SceneTensors, given: int, cameras: int
 ) -> tuple[dict[Any, torch.Tensor], torch.Tensor | None]:
     """Latents of all scenes, each in its four turns, and their maps."""
-    parts = [
-        encode_scenes(before["autoencoder"], before["latents"], scenes, given=given, turns=turn)
-        for turn in range(_TURNS)
-    ]
-    latents = {group: torch.cat([part[group] for part in parts]) for group in parts[0]}
+    latents = encode_scenes(before["autoencoder"], before["latents"], scenes, given=given, turns=range(_TURNS))
     if not cameras:
         latents["g"] = latents["g"][:, : before["latents"].config.g]
     maps = None if scenes.maps is None else torch.cat([turned(scenes.maps, turn) for turn in range(_TURNS)])

@@ -89,3 +89,25 @@ def test_a_perceptual_loss_joins_with_its_weight() -> None:
     model = SceneAutoencoder(TINY)
     losses = model.losses(room(), room(), perceptual=lambda a, b: (a - b).square().mean((1, 2, 3)) * 0 + 3.0)
     assert float(losses["perceptual"]) == pytest.approx(0.3)
+
+
+def test_what_a_mask_leaves_out_teaches_nothing() -> None:
+    """However wrong the masked pixels are, losses and gradients are those of the others."""
+    torch.manual_seed(2)
+    model, views = SceneAutoencoder(TINY), room()
+    ignored = torch.zeros(1, 4, SIDE, SIDE, dtype=torch.bool)
+    ignored[..., :3] = True
+    wrong = views.images.clone()
+    wrong[..., :6] = 1 - wrong[..., :6]
+    found = []
+    for images in (views.images, wrong):
+        asked = views._replace(images=images, ignored=ignored)
+        losses = model.losses(views, asked, perceptual=lambda a, b: (a - b).square().mean((1, 2, 3)))
+        model.zero_grad()
+        (losses["image"] + losses["perceptual"]).backward()
+        weight = next(model.decoder.parameters()).grad
+        assert weight is not None
+        found.append((float(losses["image"].detach()), weight.clone()))
+    assert found[0][0] == found[1][0] > 0
+    torch.testing.assert_close(found[0][1], found[1][1])
+    assert float(model.losses(views, views._replace(images=wrong))["image"].detach()) > found[0][0]

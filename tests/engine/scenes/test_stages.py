@@ -144,3 +144,20 @@ def test_a_scene_is_decoded_without_the_groups_that_were_left_out() -> None:
     field, trajectories = stages.decode_scene(latents, drawn)  # type: ignore[arg-type]
     assert field.shape == (2, 4, 16, 16, 5) and trajectories.shape == (2, 0)
     assert stages.decode_scene(latents, {"c": drawn["c"]})[0].shape == field.shape
+
+
+def test_kept_fields_are_those_that_are_encoded_and_latents_come_turn_by_turn() -> None:
+    torch.manual_seed(0)
+    scenes = rooms(held_out=(1,))
+    autoencoder, latents = SceneAutoencoder(TINY).eval(), LatentAutoencoder(LATENTS).eval()
+    with torch.no_grad():
+        fields = stages.encode_fields(autoencoder, scenes, given=3, batch=2)
+        views = scenes.views(torch.tensor([2]), scenes.given(3)[None])
+        alone = stages.bounded(autoencoder.encode(views.images, views.rays))
+        torch.testing.assert_close(fields[2:], alone, rtol=1e-4, atol=1e-5)
+        found = stages.encode_scenes(autoencoder, latents, scenes, given=3, turns=(0, 1), batch=2)
+        again = latents.encode(stages.turned(fields[1:2], 1)).latents
+    assert len(found["c"]) == 2 * len(scenes)
+    torch.testing.assert_close(found["f"][len(scenes) + 1 :][:1], again["f"], rtol=1e-4, atol=1e-4)
+    stage = stages.LatentStage(latents.train(), autoencoder, scenes, batch=2, given=1, asked=1, fields=fields)
+    assert all(loss.isfinite() for loss in stage.losses(torch.Generator().manual_seed(0)).values())

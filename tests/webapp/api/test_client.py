@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import stat
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,14 @@ def test_list_show_and_actions(canopy: Any, team: Team, make_experiment: Make) -
     assert canopy("delete", str(made.code), "--yes")[0] == 0
     assert canopy("show", str(made.code))[0] == cli.REFUSED
     assert canopy("nonsense")[0] == cli.USAGE
+
+
+def test_offline_copy(canopy: Any, make_experiment: Make, tmp_path: Path) -> None:
+    made = make_experiment(status=Status.FINISHED, n=2, c=1)
+    target = tmp_path / "copy.zip"
+    assert canopy("offline", str(made.code), "--to", str(target), "--samples")[0] == 0
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None and "arithmetic/files/samples.jsonl" in archive.namelist()
 
 
 def test_share_links(canopy: Any, team: Team, make_experiment: Make) -> None:

@@ -110,6 +110,7 @@ OPERATIONS = {
     "stream_events": Operation(READ),
     "list_files": Operation(READ),
     "get_file": Operation(READ),
+    "get_offline_copy": Operation(READ),
     "get_curve": Operation(READ),
     "list_problems": Operation(READ),
     "list_samples": Operation(READ),

@@ -21,6 +21,7 @@ from jobs.kinds.sampling.models import Problem
 from jobs.models import Experiment
 from tests.webapp.sharing.conftest import get
 from webapp.accounts.models import Team, User
+from webapp.experiments.compare.shared import _HASH
 from webapp.sharing import services
 from webapp.sharing.models import ShareLink
 
@@ -334,7 +335,25 @@ def test_a_frozen_link_keeps_a_bounded_amount(
     assert not ShareLink.objects.exists()
 
 
-def test_a_comparison_cannot_be_frozen(as_user: SignIn, alice: User, experiment: Experiment) -> None:
-    scope = json.dumps({"query": f"e={experiment.code}"})
-    answer = make_link(as_user(alice), experiment, target="comparison", scope=scope, freeze="on")
-    assert answer.status_code == 400
+def test_a_frozen_comparison_shows_what_was(
+    as_user: SignIn, alice: User, experiment: Experiment, make_experiment: MakeExperiment
+) -> None:
+    other = make_experiment(name="Other", status="finished", n=2, c=2)
+    scope = json.dumps({"query": f"e={experiment.code}&e={other.code}"})
+    made = [
+        shared_path(make_link(as_user(alice), experiment, target="comparison", scope=scope, **how))
+        for how in ({"freeze": "on"}, {})
+    ]
+    addresses = ["", "compared/0/selection.json", "compared/1/forecast.json"]
+    before = [[_plain(path + each) for each in addresses] for path in made]
+    assert [text.replace("as of", "") == live for text, live in zip(*before, strict=True)][1:] == [True, True]
+    assert all("Other" in page and "/experiments/" not in page and "TOKEN" not in page for page, *_ in before)
+    Problem.objects.filter(experiment=other).update(n=9, c=3)
+    Experiment.objects.filter(pk=other.pk).update(name="Renamed", last_seq=7)
+    after = [[_plain(path + each) for each in addresses] for path in made]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
+@pytest.mark.parametrize("name", ["webapp/img/icons.svg", "webapp/img/icons.0123456789ab.svg"])
+def test_kept_pages_name_static_files_without_their_hash(name: str) -> None:
+    assert _HASH.sub("", name) == "webapp/img/icons.svg"

@@ -19,6 +19,7 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
 from webapp.boards import services
 from webapp.boards.content import Content
+from webapp.experiments.sampling.page import SamplingPage
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import all_targets
 
@@ -30,37 +31,39 @@ LINKS = (
     "chart",
     "frozen chart",
     "comparison",
+    "frozen comparison",
     "pictures",
     "board",
     "frozen board",
 )
 # What the holder of each link gets, in the order of LINKS.
 REACH: dict[str, tuple[int, ...]] = {
-    "shared": (200,) * 10,
-    "embedded": (200,) * 10,
-    "shared-live": (200, 200, 200, 200, 200, 200, 404, 200, 404, 404),
-    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404),
-    "shared-data nothing": (404,) * 10,
-    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
-    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
-    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
-    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404),
-    "shared-tab log": (404,) * 10,
-    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
-    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404),
-    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404),
-    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
-    "shared-download log.txt": (404,) * 10,
-    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404),
-    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact other": (404,) * 10,
-    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
-    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 200, 404, 404),
-    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
-    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 404, 404, 404),
-    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 200, 200),
-    "shared-compared 1": (404,) * 10,
+    "shared": (200,) * 11,
+    "embedded": (200,) * 11,
+    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200, 404, 404),
+    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-data nothing": (404,) * 11,
+    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab log": (404,) * 11,
+    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download log.txt": (404,) * 11,
+    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact other": (404,) * 11,
+    "shared-item": (404,) * 11,  # sampling and detection have none
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404, 404, 404),
+    "shared-compared 1": (404,) * 11,
+    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 404, 200, 200),
 }
 
 
@@ -98,6 +101,7 @@ def world(
         "chart": link("chart", chart, **framed),
         "frozen chart": link("chart", chart, freeze=True, **framed),
         "comparison": link("comparison", {"query": f"e={experiment.code}"}, **framed),
+        "frozen comparison": link("comparison", {"query": f"e={experiment.code}"}, freeze=True, **framed),
         "pictures": link("experiment", {"experiment": str(detection.code)}, **framed),
     }
     picture = detection.pictures.earliest("pk").code
@@ -109,6 +113,7 @@ def world(
             "shared-tab": {"tab": rest},
             "shared-download": {"name": rest},
             "shared-artifact": {"artifact": artifacts.get(rest)},
+            "shared-item": {"part": "scene", "key": "1"},
             "shared-picture": {"part": "prediction", "key": picture},
             "shared-compared": {"number": rest, "part": "forecast"},
         }
@@ -144,8 +149,8 @@ def test_links_that_are_closed_or_unknown_reach_nothing(world: Any) -> None:
         ShareLink.objects.update(paused_at=None, expires_at=None, revoked_at=None)
         ShareLink.objects.update(**{field: value})
         for row in REACH:
-            for who, (_, token) in links.items():
-                assert get(address(row, token))[0] == status, (field, row, who)
+            for who in ("anonymous", "frozen", "chart", "comparison"):
+                assert get(address(row, links[who][1]))[0] == status, (field, row, who)
     assert {get(address(row, "unknown"))[0] for row in REACH} == {404}
 
 
@@ -179,3 +184,12 @@ def test_a_comparison_opens_as_it_was_shared(make_experiment: Callable[..., Expe
     status, _, headers = get(reverse("shared", args=[token]))
     assert status == 302 and headers["Location"].endswith("&x=flops")
     assert headers["Location"].startswith(f"/s/{token}/")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_files_of_numbers_alone_are_given_to_anonymous_links(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    links, address = world
+    path = address("shared-artifact binary", links["anonymous"][1])
+    assert get(path)[0] == 404
+    monkeypatch.setattr(SamplingPage, "nameless", (".onnx",))
+    assert get(path)[:2] == (200, b"{}")

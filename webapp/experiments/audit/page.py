@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from engine.verification import VERIFIERS
 from jobs.kinds.audit.models import OUTCOMES, AuditedProblem
 from jobs.models import Experiment
-from webapp.experiments.kind_pages import Download, KindPage
+from webapp.experiments.kind_pages import Chart, Download, KindPage
 from webapp.experiments.kind_tiles import Tile
 from webapp.experiments.offline.content import Figure, Line, Offline, Table
 from webapp.experiments.page import Page
@@ -93,6 +93,13 @@ class AuditPage(KindPage):
     tabs = ()
     tiles = TILES
     samples_are = ""
+    charts = {
+        "audit": Chart(
+            "Verdicts on known answers",
+            state=frozenset({"problems", "total_problems"}),
+            downloads=frozenset({"audit.csv"}),
+        )
+    }
     downloads = {"audit.csv": Download("Verdicts on each problem's known answers", "text/csv", audit_csv)}
 
     def offline(self, experiment: Experiment, state: dict[str, Any], data: dict[str, Any]) -> Offline:

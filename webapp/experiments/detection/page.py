@@ -16,7 +16,7 @@ from webapp.experiments.detection.methods import Method, methods_of, plan_json
 from webapp.experiments.detection.offline import offline_content
 from webapp.experiments.detection.scores import ScoreFilters, details
 from webapp.experiments.detection.tiles import TILES
-from webapp.experiments.kind_pages import Download, Json, KindPage, Tab
+from webapp.experiments.kind_pages import Chart, Download, Json, KindPage, Tab
 from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
 
@@ -44,6 +44,14 @@ class DetectionPage(KindPage):
     tiles = TILES
     samples_are = "pictures"
     data = {"gates": gates_data}
+    charts = {
+        "angles": Chart("AP against test angle", state=frozenset({"scores", "runs", "total_runs", "angles"})),
+        "loss": Chart("Training loss", state=frozenset({"epochs", "runs", "total_runs", "epochs_planned"})),
+        "validation": Chart(
+            "Validation while training", state=frozenset({"epochs", "runs", "total_runs", "epochs_planned"})
+        ),
+        "quality": Chart("Label quality", state=frozenset({"quality"})),
+    }
     pictures = pictures.PARTS
     downloads = {
         "scores.csv": Download("AP, AP50 and AP75 of every run at every test angle", "text/csv", tables.scores_csv),

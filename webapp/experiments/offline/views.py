@@ -24,10 +24,14 @@ def offline_size(request: HttpRequest, page: Page) -> HttpResponseBase:
 def offline_copy(request: HttpRequest, page: Page) -> HttpResponseBase:
     """The zip; ``?samples=1`` with the texts of samples, where the visitor may see them."""
     _require_whole(page)
+    return zip_of(page, with_samples=page.shows_samples and request.GET.get("samples") == "1")
+
+
+def zip_of(page: Page, *, with_samples: bool) -> HttpResponseBase:
     redactor = page.visit.redactor if page.visit else None
     name = redactor.text(page.experiment.name) if redactor else page.experiment.name
     folder = slugify(name)[:60] or "experiment"
-    members = offline_members(page, with_samples=page.shows_samples and request.GET.get("samples") == "1")
+    members = offline_members(page, with_samples=with_samples)
     response = attachment(zip_stream(members, folder), "application/zip", f"{folder}.zip")
     response.is_clean = True  # type: ignore[attr-defined]  # its members were, one by one (webapp.sharing.anonymity)
     return response

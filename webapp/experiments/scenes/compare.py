@@ -61,7 +61,7 @@ def _losses(experiments: Sequence[Experiment]) -> dict[int, dict[str, Json]]:
     for pk, stage, step, values in rows.values_list("experiment_id", "run__stage", "step", "values"):
         line = found.setdefault(pk, {}).setdefault(stage, {"steps": [], "values": []})
         line["steps"].append(step)
-        line["values"].append(sum(values.values()))
+        line["values"].append(values.get("loss", sum(values.values())))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from jobs.kinds.scenes.asking import operations, takes_maps
+from jobs.kinds.scenes.asking import takes_maps
 from jobs.kinds.scenes.models import GeneratedScene, SceneRun
 from jobs.kinds.scenes.spec import MAX_SEED, SAMPLERS, TRAINED, ScenesSpec
 from jobs.models import Experiment
@@ -60,7 +60,6 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         GeneratedScene.objects.filter(experiment=page.experiment).select_related("parent").order_by("-number")[:NEWEST]
     )
     operation = request.GET.get("op", "")
-    possible = operations(page.experiment)
     count = len(sources)
     named = patterns(page)
     return {
@@ -68,9 +67,9 @@ def context(request: HttpRequest, page: Page) -> dict[str, Any]:
         "shown": in_full(page, shown) if shown else None,
         "sources": sources,
         "newest": items(page, newest),
-        "operations": [each for each in OPERATIONS if each[0] in possible],
+        "operations": OPERATIONS,
         "operation": operation
-        if operation in {value for value, _, _, needs in OPERATIONS if needs <= count and value in possible}
+        if operation in {value for value, _, _, needs in OPERATIONS if needs <= count}
         else "new",
         "groups": [(group, GROUPS[group]) for group in spec.latent_groups],
         "sliders": _sliders(spec),

@@ -31,6 +31,7 @@ class ScenesPage(KindPage):
         Tab("data", "Data", has_samples=True),
     )
     samples_are = "scenes and pictures"
+    nameless = (".rgba.gz", "/map.png")  # what the viewer draws from
     items = {"scene": manifest, "cameras": cameras}
     pictures = pictures.PARTS
     downloads = {

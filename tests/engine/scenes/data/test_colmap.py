@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from engine.scenes.data import SceneDataError, layout_of, load_scenes, read_views
+from engine.scenes.data import PackSettings, SceneDataError, layout_of, load_scenes, pack_scenes, read_views
 from tests.engine.scenes.data.folders import DISTANCE, FOCAL, HEIGHT, WIDTH, picture, row, write_transforms
 
 PINHOLE = (1, "PINHOLE", [FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2])
@@ -110,6 +110,7 @@ def test_parts_that_were_not_connected_are_scenes_of_their_own(tmp_path: Path) -
     assert [scene.name for scene in loaded.scenes] == ["sparse/0", "sparse/1"]
     train, test = loaded.train_test()
     assert len(train) == 2 and not test  # of one place: not torn apart
+    assert {scene.group for scene in train} == {"."}
 
 
 def test_pictures_may_stand_beside_the_model(tmp_path: Path) -> None:
@@ -215,7 +216,12 @@ def test_masks_of_colmap_and_of_nerfstudio(tmp_path: Path) -> None:
     assert not loaded.report.problems
     views = read_views(loaded.scenes[0], layout_of(loaded.scenes[0], (8, 16, 16)), [0], size=16, stride=2)
     assert not views.valid[0, :, :4].any() and views.valid[0, :, 4:].all()
-    assert views.things[0, :, :4].all() and not views.things[0, :, 4:].any()
+    assert views.ignored[0, :, :4].all() and not views.ignored[0, :, 4:].any() and not views.things.any()
+    scenes = pack_scenes(loaded.scenes, PackSettings((8, 16, 16), 16, 2), tmp_path / "packed").tensors(cameras=1)
+    assert scenes.ignored is not None and torch.equal(scenes.ignored[0, 0], views.ignored[0])
+    (plain,) = load_scenes(write_transforms(tmp_path / "c")).scenes
+    without = pack_scenes([plain], PackSettings((8, 16, 16), 16, 2), tmp_path / "packed").tensors(cameras=1)
+    assert without.ignored is None
 
 
 @pytest.mark.parametrize("file", ["masks/none.png", "../../etc/passwd", "masks/small.png"])

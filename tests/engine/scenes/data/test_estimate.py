@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -21,6 +23,7 @@ from engine.scenes.data import (
 )
 from engine.scenes.diffusion.hierarchy import DiffusionConfig, SceneDiffusion
 from engine.scenes.latents import LatentAutoencoder, LatentConfig
+from engine.scenes.memory import rough_memory
 from engine.scenes.stages import AutoencoderStage, DiffusionStage, LatentStage, SceneTensors
 from tests.engine.scenes.test_stages import rooms
 
@@ -97,7 +100,8 @@ def test_more_of_anything_takes_more() -> None:
     first = total()
     assert all(total(**{name: 2 * value}) > first for name, value in sizes.items() if name != "stride")
     assert total(stride=8) < first
-    assert estimate_memory(grid=(16, 64, 64), **sizes).fields > 7.9 * estimate_memory(grid=(8, 32, 32), **sizes).fields
+    small, large = (estimate_memory(grid=grid, **sizes).fields for grid in ((8, 32, 32), (16, 64, 64)))
+    assert large == pytest.approx(8 * small, rel=0.01)
 
 
 def test_packed_scenes_are_counted_as_they_are() -> None:
@@ -112,3 +116,22 @@ def test_a_refusal_names_the_largest_part() -> None:
     with pytest.raises(SceneDataError, match=r"about 8\.0 GiB and 1\.0 GiB .* the networks on latents .* narrower"):
         MemoryEstimate(latents=5 << 30, data=3 << 30).refuse(1 << 30)
     MemoryEstimate(latents=5 << 30).refuse(5 << 30)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from([(8, 32, 32), (16, 64, 64), (32, 128, 128)]),
+    st.sampled_from([8, 16, 32]),
+    st.sampled_from([24, 64]),
+    st.sampled_from([(32, 2), (64, 2), (64, 4), (128, 4), (128, 8)]),
+    st.sampled_from([16, 32, 64]),
+    st.integers(4, 16),
+)
+def test_the_guess_without_torch_is_near(
+    grid: tuple[int, int, int], channels: int, bins: int, picture: tuple[int, int], width: int, views: int
+) -> None:
+    size, stride = picture
+    sizes = {"channels": channels, "bins": bins, "scenes": 2, "views": views, "size": size, "stride": stride}
+    sizes["width"] = width
+    counted, guessed = estimate_memory(grid=grid, **sizes), rough_memory(grid=grid, **sizes)
+    assert 0.7 < guessed / (counted.total - counted.weights) < 1.4

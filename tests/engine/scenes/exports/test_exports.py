@@ -184,5 +184,5 @@ def test_all_downloads(tmp_path: Path) -> None:
     names = ["cameras.json", "scene.npz", "scene.glb", "scene.ply", "panorama.jpg", "flight.mp4"]
     assert [each.path.name for each in made] == names and all(each.path.stat().st_size for each in made)
     with av.open(str(tmp_path / "flight.mp4")) as film:
-        assert film.streams.video[0].width == 512  # of pictures of 16
+        assert film.streams.video[0].width == 64  # of pictures of 16
         assert sum(1 for _ in film.decode(video=0)) == 12

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.files.base import ContentFile
 from PIL import Image
@@ -36,6 +37,11 @@ def finished(experiment: Experiment) -> Experiment:
 def content(experiment: Experiment, name: str) -> bytes:
     with experiment.artifacts.get(name=name).file.open("rb") as file:
         return bytes(file.read())
+
+
+def voxels(experiment: Experiment, folder: str) -> Any:
+    with np.load(io.BytesIO(content(experiment, f"{folder}/scene.npz"))) as stored:
+        return stored["field"]
 
 
 def files_of(experiment: Experiment, folder: str) -> set[str]:
@@ -110,6 +116,7 @@ def _asked_for(experiment: Experiment, workers: Callable[[], None], alice: User)
         ask(operation="vary", parent=1, strength=0.3, groups=["f"], seed=1),
         ask(operation="join", parent=1, other=2, seed=1),
         ask(operation="style", parent=1, image=picture()),
+        ask(operation="improve", parent=1),
     ]
     for refused, sentence in (
         ({"operation": "inpaint", "parent": 1}, "needs a box"),
@@ -129,6 +136,9 @@ def _asked_for(experiment: Experiment, workers: Callable[[], None], alice: User)
         assert scene.state == "drawn", (scene.operation, shard.reason, shard.log_tail)
         assert files_of(experiment, scene.folder) >= FILES
     again, on_map, inpainted = asked[:3]
+    assert experiment.artifacts.filter(name="prior.safetensors").exists()
+    fields = [voxels(experiment, folder) for folder in ("scene-0001", again.folder, asked[-2].folder, asked[-1].folder)]
+    assert (fields[0] == fields[1]).all() and not (fields[0] == fields[2]).all() and not (fields[0] == fields[3]).all()
     name = "latents.safetensors"
     assert content(experiment, f"{again.folder}/{name}") == content(experiment, f"scene-0001/{name}")
     assert content(experiment, f"{on_map.folder}/{name}") != content(experiment, f"scene-0001/{name}")

@@ -4,6 +4,7 @@ import { choice, element } from "./dom.js";
 import { pick, swatch } from "./detection_figures.js";
 import { currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { count } from "./format.js";
+import { running } from "./scenes_state.js";
 
 const REFRESH_MS = 8000;
 const panel = document.getElementById("losses");
@@ -14,7 +15,7 @@ view.stage = pick(panel.querySelector("[data-stage]"), "metric", (value) => { vi
 redraw();
 
 function draw(plot) {
-  const lines = view.series.runs.flatMap((run) => (run.losses[view.stage]?.steps.length ? [{ run, ...run.losses[view.stage] }] : []));
+  const lines = view.series.runs.flatMap((run) => (run.losses[view.stage]?.steps.length ? [{ run, ...run.losses[view.stage], values: running(run.losses[view.stage].values) }] : []));
   panel.querySelector("[data-legend]").replaceChildren(...lines.map(({ run, values }) => element("li", {}, swatch(run.slot, run.dash), element("a", { href: run.url }, run.name), element("b", {}, values.at(-1).toPrecision(3)))));
   if (!lines.length) {
     panel.querySelector("[data-wait]").replaceChildren(element("div.state", {}, element("h2", {}, "No loss yet"), element("p", {}, "A line is drawn as soon as the stage takes its first steps.")));
@@ -23,7 +24,7 @@ function draw(plot) {
   const look = currentLook();
   const all = lines.flatMap(({ values }) => values).filter((value) => view.scale === "linear" || value > 0);
   const [low, top] = [Math.min(...all), Math.max(...all)];
-  const y = view.scale === "log" ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: ".1~g", dtick: "D2" } : { range: [Math.min(0, low), top * 1.05], tickformat: ".2~g", dtick: undefined, nticks: 6 };
+  const y = view.scale === "log" ? { type: "log", range: [Math.log10(low) - 0.1, Math.log10(top) + 0.1], tickformat: "~g", dtick: top / low > 300 ? 1 : "D2" } : { range: [Math.min(0, low), top * 1.05], tickformat: ".2~g", dtick: undefined, nticks: 6 };
   const last = Math.max(...lines.flatMap(({ steps }) => steps));
   const raw = lines.flatMap(({ run, steps, values }) => steps.map((step, i) => [run.name, step, values[i]]));
   return {

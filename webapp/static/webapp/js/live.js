@@ -47,6 +47,7 @@ const connection = new LiveConnection({
     current = state;
     updatedAt = Date.now();
     skew = new Date(state.now).getTime() - updatedAt;
+    root.dispatchEvent(new CustomEvent("state", { detail: state })); // also while the page is hidden and nothing is drawn
     schedule();
   },
   onSign(next) {

@@ -11,8 +11,10 @@ const MOST = 50; // problems listed with their reasons; the table and the CSV ha
 const OUTCOMES = ["correct", "wrong", "error", "timeout"];
 
 onState(mountAudit(document.getElementById("audit")));
-onState((state) => drawConfusion(document.getElementById("confusion"), state.kind));
-onState((state) => drawList(document.getElementById("mistaken"), state));
+if (document.getElementById("confusion")) { // not where one chart is shared
+  onState((state) => drawConfusion(document.getElementById("confusion"), state.kind));
+  onState((state) => drawList(document.getElementById("mistaken"), state));
+}
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));
 
 function drawConfusion(panel, kind) {

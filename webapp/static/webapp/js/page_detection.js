@@ -13,14 +13,13 @@ import { latestLines } from "./log.js";
 
 const panel = (id) => document.getElementById(id);
 
-if (panel("angles")) { // not where an experiment only measures its labels
-  const rules = mountRules(panel("rules"));
-  onState(mountAngles(panel("angles"), scoreText, rules.setView));
-  onState(rules.show);
-  onState(mountLoss(panel("loss"), trainText));
-  onState(mountValidation(panel("validation"), trainText));
-  onState(mountGates(panel("gates"), () => fetchJson(panel("gates").dataset.url)));
-}
-onState(mountQuality(panel("quality")));
-onState(mountData(bound("data")));
+// An experiment that only measures its labels has no training; the page of one shared chart has nothing else.
+const rules = panel("rules") ? mountRules(panel("rules")) : null;
+if (panel("angles")) onState(mountAngles(panel("angles"), scoreText, rules?.setView || (() => {})));
+if (rules) onState(rules.show);
+if (panel("loss")) onState(mountLoss(panel("loss"), trainText));
+if (panel("validation")) onState(mountValidation(panel("validation"), trainText));
+if (panel("gates")) onState(mountGates(panel("gates"), () => fetchJson(panel("gates").dataset.url)));
+if (panel("quality")) onState(mountQuality(panel("quality")));
+if (bound("data")) onState(mountData(bound("data")));
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));

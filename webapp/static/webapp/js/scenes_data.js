@@ -18,7 +18,7 @@ export function mountSceneData(body) {
   };
 }
 
-const gib = (bytes) => `${(bytes / 2 ** 30).toFixed(bytes < 2 ** 30 ? 2 : 1)} GiB`;
+const gib = (bytes) => (bytes < 2 ** 29 ? `${Math.max(1, Math.round(bytes / 2 ** 20))} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
 
 function facts({ name, scenes = {}, views, held_out: held, has_depth: depth, has_maps: maps, voxel, memory }) {
   const parts = Object.entries(scenes).filter(([, number]) => number).map(([part, number]) => `${count(number)} ${part}`);

@@ -3,7 +3,7 @@
 import { element, setText, svg } from "./dom.js";
 import { count, duration } from "./format.js";
 import { drawCount, onState, tellKept } from "./live.js";
-import { currentStage, leading, lossLines, mean, score, scoreOf, STAGES } from "./scenes_state.js";
+import { currentStage, leading, lossLines, mean, running, score, scoreOf, STAGES } from "./scenes_state.js";
 
 const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
 
@@ -59,9 +59,10 @@ function drawTraining({ runs, losses }, { status }) {
   if (!run) return;
   const isNow = status === "running" && !run.stopped;
   const [line] = lossLines(losses, stage);
-  const now = isNow && Number.isFinite(run.progress.loss) ? run.progress.loss : line?.values.at(-1);
-  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", `${STAGES[stage]}, ${isNow ? `step ${count(run.progress.step)} of ${count(run.steps)}` : `${count(run.steps)} steps`}`);
-  if (line) spark("loss", line.values);
+  const means = line ? running(line.values) : [];
+  const now = means.at(-1) ?? (isNow ? run.progress.loss : undefined);
+  if (Number.isFinite(now)) fill("loss", now.toPrecision(3), "", STAGES[stage]);
+  spark("loss", means);
   const { steps_per_second: rate, memory } = run.progress;
   const left = isNow && rate ? `${duration((run.steps - run.progress.step) / rate)} left of this stage` : memory ? `${(memory / 2 ** 30).toFixed(1)} GiB of the GPU` : "of the last stage";
   if (rate) fill("speed", rate < 10 ? rate.toFixed(1) : count(rate), "steps/s", left);

@@ -11,7 +11,8 @@ export function mountScores(panel) {
   const body = panel.querySelector("[data-body]");
   let drawn = "";
   let rows = [];
-  const subjects = () => Object.keys(SUBJECTS).filter((subject) => rows.some(({ cells }) => cells[subject])); // columns with something in them
+  const wanted = panel.dataset.subjects?.split(" ") || Object.keys(SUBJECTS);
+  const subjects = () => wanted.filter((subject) => rows.some(({ cells }) => cells[subject])); // columns with something in them
   panel.querySelector("[data-csv]").addEventListener("click", () => saveCsv({
     heads: ["Measure", "Unit", ...subjects().map((subject) => SUBJECTS[subject])], rows: rows.map(({ title, unit, cells }) => [title, unit, ...subjects().map((subject) => cells[subject]?.value ?? "")]),
   }, "evaluation.csv"));

@@ -9,14 +9,25 @@ export const SUBJECTS = { samples: "Scenes", latents: "Through the latents", aut
 
 export const partTitle = (name) => PARTS[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 
-/** The losses of a stage: [{name, steps, values}], the largest first; their sum, where there are several, is called "all". */
+/** The losses of a stage: [{name, steps, values}], the largest first; before them their sum, called "all". */
 export function lossLines(losses, stage) {
   const rows = losses.filter((row) => row.stage === stage).sort((a, b) => a.step - b.step);
-  const names = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+  const names = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))].filter((name) => name !== "loss");
   const line = (name, read) => ({ name, steps: rows.map(({ step }) => step), values: rows.map(({ values }) => read(values) ?? null) });
   const parts = names.map((name) => line(name, (values) => values[name])).sort((a, b) => lastOf(b.values) - lastOf(a.values));
   if (parts.length < 2) return parts;
-  return [line("all", (values) => Object.values(values).reduce((sum, value) => sum + value, 0)), ...parts];
+  return [line("all", (values) => values.loss ?? Object.values(values).reduce((sum, value) => sum + value, 0)), ...parts];
+}
+
+/** Exponential mean of a series without the bias of its start: the loss of a step is mostly chance. Nulls stay nulls. */
+export function running(values, keep = 0.9) {
+  let [sum, weight] = [0, 0];
+  return values.map((value) => {
+    if (value === null) return null;
+    sum = keep * sum + (1 - keep) * value;
+    weight = keep * weight + (1 - keep);
+    return sum / weight;
+  });
 }
 
 const lastOf = (values) => values.findLast((value) => value !== null) ?? 0;

@@ -27,7 +27,7 @@ class CanopyScene extends Viewer {
 
   channel = "colour";
   cuts = { x: { at: 1, flip: false }, y: { at: 1, flip: false }, z: { at: 1, flip: false } };
-  options = { roof: true, light: false, sky: true, cameras: false };
+  options = { roof: true, light: true, sky: true, cameras: false };
   gain = 1; // brightness of the colours
   path = new CameraPath();
   manifest = null;
@@ -197,7 +197,9 @@ class CanopyScene extends Viewer {
     this.#layLines();
     const looks = [this.#look(this.#main, this.manifest, 0, this.#other ? this.split.share : 1)];
     if (this.#other) looks.push(this.#look(this.#other, this.compared, this.split.share, 1));
-    this.stage.draw({ pose: this.pose, looks, channel: this.channel, isSky: this.options.sky, gain: this.gain, isLit: this.options.light, ...how });
+    const isLit = this.options.light && this.mode === "orbit"; // who flies sees the colours as they are
+    const gain = this.gain * (isLit ? this.shape.exposure : 1);
+    this.stage.draw({ pose: this.pose, looks, channel: this.channel, isSky: this.options.sky, gain, isLit, ...how });
     this.box.place();
   }
 

@@ -22,7 +22,7 @@ export class CanvasStage {
     this.height = height;
   }
 
-  get pixelRatio() { return Math.max(1, this.width / (this.renderer.domElement.clientWidth || this.width)); }
+  get pixelRatio() { return Math.max(0.6, this.width / (this.renderer.domElement.clientWidth || this.width)); }
 
   aim(pose) {
     this.camera.fov = pose.fov;

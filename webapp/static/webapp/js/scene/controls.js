@@ -10,9 +10,9 @@ const TURNS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDo
 const ZOOMS = { Equal: 1, NumpadAdd: 1, Minus: -1, NumpadSubtract: -1 };
 
 export class Controls {
-  /** `onMove()` is called after the pose changed; `extent` is the grid's longest side. */
-  constructor(canvas, pose, onMove) {
-    Object.assign(this, { canvas, pose, onMove, mode: "orbit", extent: 128 });
+  /** `onMove()` is called after the pose changed, `onIdleWheel()` when the page scrolls instead; `extent` is the longest side. */
+  constructor(canvas, pose, { onMove, onIdleWheel }) {
+    Object.assign(this, { canvas, pose, onMove, onIdleWheel, mode: "orbit", extent: 128 });
     this.held = new Set();
     this.pointers = new Map();
     this.stop = new AbortController();
@@ -65,7 +65,7 @@ export class Controls {
 
   #wheel(event) {
     // Only once the scene has the focus: else somebody who scrolls the page would get stuck in it.
-    if (document.activeElement !== this.canvas && !event.ctrlKey && !event.metaKey) return;
+    if (document.activeElement !== this.canvas && !event.ctrlKey && !event.metaKey) { this.onIdleWheel(); return; }
     event.preventDefault();
     const amount = clamp(event.deltaY * (event.deltaMode ? 30 : 1), -240, 240);
     if (this.mode === "orbit") this.pose.zoom(Math.exp(amount * WHEEL), this.limits);

@@ -2,18 +2,26 @@
 
 import { BLOCK } from "./shaders.js";
 
-/** Colour times opacity, in place of colour; `bytes` is RGBA in the order (Z, Y, X). */
+/**
+ * Colour times opacity, in place of colour; `bytes` is RGBA in the order (Z, Y, X). Rounded up or down by chance, each in
+ * proportion: rounded to the nearest, haze of a few 255ths would lose its colour, and a ray through it adds many of them.
+ */
 export function premultiplied(bytes) {
   const out = new Uint8Array(bytes.length);
   for (let i = 0; i < bytes.length; i += 4) {
     const alpha = bytes[i + 3];
     if (!alpha) continue;
-    out[i] = (bytes[i] * alpha + 127) / 255;
-    out[i + 1] = (bytes[i + 1] * alpha + 127) / 255;
-    out[i + 2] = (bytes[i + 2] * alpha + 127) / 255;
+    for (let c = 0; c < 3; c++) out[i + c] = (bytes[i + c] * alpha + chance(i + c)) / 255;
     out[i + 3] = alpha;
   }
   return out;
+}
+
+/** 0 to 254, the same for the same place (a mixer of 32 bits, xorshift and multiply). */
+function chance(place) {
+  let mixed = Math.imul(place ^ (place >>> 16), 0x7feb352d);
+  mixed = Math.imul(mixed ^ (mixed >>> 15), 0x846ca68b);
+  return ((mixed ^ (mixed >>> 16)) >>> 0) % 255;
 }
 
 /**
@@ -65,20 +73,25 @@ function spread(distances, [depth, height, width]) {
 const FIRM = 48; // of 255: thinner voxels are haze, not things
 const COVERED = 0.35; // of the columns with anything in them: more of them closed above the cameras, and the scene has a roof
 const MARGIN = 2; // voxels
+const BRIGHT = 0.42; // mean of the strongest channel that orbit's light brings a dark scene to
+const MOST_EXPOSURE = 2.4;
 
 /**
- * Where a scene is, and at what height to open it: {low, high, roof} in voxels (x, y, z). The roof lies a little over the
- * cameras, or at the top where there is none.
+ * Where a scene is, at what height to open it, and how much light it needs: {low, high, roof} in voxels (x, y, z), exposure
+ * as a factor. The roof lies a little over the cameras, or at the top where there is none.
  */
 export function shape(bytes, [depth, height, width], cameras) {
   const level = cameras.length ? Math.min(depth, Math.ceil(Math.max(...cameras.map(({ origin }) => origin[2])) + depth * 0.06)) : depth;
   const low = [width, height, depth], high = [0, 0, 0];
-  let filled = 0, covered = 0;
+  let filled = 0, covered = 0, firm = 0, light = 0;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       let top = -1, bottom = -1;
       for (let z = 0; z < depth; z++) {
-        if (bytes[((z * height + y) * width + x) * 4 + 3] < FIRM) continue;
+        const at = ((z * height + y) * width + x) * 4;
+        if (bytes[at + 3] < FIRM) continue;
+        firm++;
+        light += Math.max(bytes[at], bytes[at + 1], bytes[at + 2]) / 255;
         if (bottom < 0) bottom = z;
         top = z;
       }
@@ -91,8 +104,8 @@ export function shape(bytes, [depth, height, width], cameras) {
       }
     }
   }
-  if (!filled) return { low: [0, 0, 0], high: [width, height, depth], roof: depth };
+  if (!filled) return { low: [0, 0, 0], high: [width, height, depth], roof: depth, exposure: 1 };
   const sides = [width, height, depth];
   const roof = covered > COVERED * filled ? level : depth;
-  return { low: low.map((value) => Math.max(0, value - MARGIN)), high: high.map((value, i) => Math.min(sides[i], value + MARGIN)), roof };
+  return { low: low.map((value) => Math.max(0, value - MARGIN)), high: high.map((value, i) => Math.min(sides[i], value + MARGIN)), roof, exposure: Math.min(MOST_EXPOSURE, Math.max(1, (BRIGHT * firm) / (light || 1))) };
 }

@@ -39,7 +39,7 @@ export class Lines {
 }
 
 /** Right and down of a camera; the keys of a path have only a direction, and are level. */
-export function axesOf({ forward, right, down }) {
+function axesOf({ forward, right, down }) {
   const ahead = unit(forward), side = right ?? unit(cross(ahead, [0, 0, 1]));
   return { ahead, side, down: down ?? cross(ahead, side) };
 }

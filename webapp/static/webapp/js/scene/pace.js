@@ -26,6 +26,9 @@ export class Pace {
     else if (ms < TARGET * 0.8) this.share = Math.min(1, this.share * 1.06);
   }
 
+  /** How much smaller the canvas itself is while something moves: without a graphics card, filling it costs too. */
+  get shrink() { return this.cost > 100 ? 0.5 : 1; }
+
   /** Share of the canvas's pixels a side for a fine frame: all, unless that would hold up the page. */
   fineShare(pixels) {
     const expected = (this.cost * pixels) / 1e6;

@@ -18,7 +18,7 @@ uniform sampler3D volume, leap;
 uniform vec3 grid, low, high, eye, forward, right, up, sky;
 uniform vec3 ramp[6];
 uniform vec2 size, shift;
-uniform float stride, phase, reach, unit, isSky, isLit, gain, thickness;
+uniform float stride, phase, reach, isSky, isLit, gain, thickness;
 uniform int channel;
 in vec2 at;
 out vec4 result; // colour, and the distance of the surface as a share of reach
@@ -100,7 +100,7 @@ void main() {
   else if (channel == 1) colour = mix(behind, ramped(1.0 - sqrt(clamp((surface < 0.0 ? nearest : surface) / reach, 0.0, 1.0))), smoothstep(0.05, 0.6, seen));
   else if (channel == 2) colour = mix(behind, ramped(1.0 - exp(-optical / thickness)), smoothstep(0.0, 0.6, optical));
   else colour = surface < 0.0 ? behind : mix(behind, 0.5 + 0.5 * normal(eye + surface * ray, entered), seen);
-  result = vec4(colour, surface < 0.0 ? 1.0 : clamp(surface * unit / (reach * unit), 0.0, 1.0));
+  result = vec4(colour, surface < 0.0 ? 1.0 : clamp(surface / reach, 0.0, 1.0));
 }`;
 
 /* Laying the picture on the canvas: stretched smoothly, with a grain of half a step of 8 bits against bands in the sky. */

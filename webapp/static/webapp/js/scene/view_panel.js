@@ -27,7 +27,7 @@ export function viewPanel(viewer) {
     const made = check(label, viewer.options[name], (value) => { viewer.options[name] = value; viewer.invalidate(); });
     return made.row;
   };
-  const roof = option("roof", "Open the roof in orbit");
+  const roof = option("roof", "Open roof in orbit");
   const cameras = option("cameras", "Cameras");
   const fov = slider("Field of view", { min: FOV.least, max: FOV.most, step: 1, value: viewer.pose.fov, say: (value) => `${value}°` }, (value) => {
     viewer.pose.fov = value;
@@ -37,7 +37,7 @@ export function viewPanel(viewer) {
     viewer.gain = value;
     viewer.invalidate();
   });
-  const card = panel("View", () => viewer.toggle(card), element("div.scene-rows", {}, ...rows, fov.row, gain.row), element("div.scene-checks", {}, roof, option("light", "Light from above"), option("sky", "Sky"), cameras));
+  const card = panel("View", () => viewer.toggle(card), element("div.scene-rows", {}, ...rows, fov.row, gain.row), element("div.scene-checks", {}, roof, option("light", "Light in orbit"), option("sky", "Sky"), cameras));
   return {
     card,
     /** Show what the viewer holds. */

@@ -11,6 +11,7 @@ import { between, Pose } from "./pose.js";
 
 const MOST_PIXELS = 2.4e6;
 const GLIDE = 480; // ms
+const TIP = 1600; // ms
 let elements = 0;
 
 export class Viewer extends HTMLElement {
@@ -31,7 +32,7 @@ export class Viewer extends HTMLElement {
   /** Subclasses give: load(signal), which fetches; makeStage(canvas); stock(), which puts what was fetched on it; home(), a pose; draw(how). */
   connectedCallback() {
     if (!this.surface) this.#build();
-    this.controls = new Controls(this.surface, this.pose, () => this.#byHand());
+    this.controls = new Controls(this.surface, this.pose, { onMove: () => this.#byHand(), onIdleWheel: () => this.#tip() });
     this.controls.mode = this.firstMode ?? "orbit";
     this.#showMode();
     this.sight = new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting), { rootMargin: "120px" });
@@ -63,6 +64,7 @@ export class Viewer extends HTMLElement {
     if (poster && !this.poster.getAttribute("src")) this.#showPoster(poster);
     this.surface = element("div.scene-surface", { tabindex: 0, role: "application", "aria-label": `${this.title3d}, in 3D`, "aria-roledescription": "3D scene", "aria-describedby": id });
     this.wait = element("div.scene-wait", { hidden: true });
+    this.tip = element("p.scene-tip", { "aria-hidden": "true", hidden: true }, "Click the scene, then the wheel zooms");
     this.said = element("p.sr-only", { role: "status" });
     this.orbitButton = button("Orbit", "rotate", () => this.setMode("orbit"), { text: true, pressed: true });
     this.flyButton = button("Fly", "fly", () => this.setMode("fly"), { text: true, pressed: false });
@@ -76,7 +78,7 @@ export class Viewer extends HTMLElement {
     this.hint = element("p.sr-only", { id }, "Arrow keys turn, W A S D move, Q and E go down and up, plus and minus zoom, Shift is faster, question mark shows all keys.");
     this.poster.addEventListener("error", () => { this.poster.hidden = true; });
     this.hud = element("div.scene-hud", {}, this.top, this.tools, this.facts, this.corner, this.help);
-    this.append(this.poster, this.surface, this.hud, this.wait, this.said, this.hint);
+    this.append(this.poster, this.surface, this.hud, this.tip, this.wait, this.said, this.hint);
     this.surface.addEventListener("keydown", (event) => this.#shortcut(event));
     document.addEventListener("fullscreenchange", () => this.invalidate());
     this.outfit?.();
@@ -239,7 +241,15 @@ export class Viewer extends HTMLElement {
 
   // ---- frames ----
 
+  #tip() {
+    if (!this.stage) return;
+    this.tip.hidden = false;
+    clearTimeout(this.tipTimer);
+    this.tipTimer = setTimeout(() => { this.tip.hidden = true; }, TIP);
+  }
+
   #byHand() {
+    this.tip.hidden = true;
     this.#glide = null;
     this.onHand?.();
     this.moved();
@@ -279,9 +289,10 @@ export class Viewer extends HTMLElement {
     if ([this.controls.step(seconds), this.#stepGlide(now), this.advance?.(now) ?? false].some(Boolean)) this.moved();
     const isCoarse = this.pace.isMoving(performance.now()) || !this.pace.cost; // the first frame says how slow this machine is
     if (isCoarse && !this.#isStale && this.pace.cost) { this.#ask(); return; } // the hand may go on
-    const pixels = this.#fit();
+    const shrink = isCoarse ? this.pace.shrink : 1;
+    const pixels = this.#fit(shrink);
     if (!pixels) return;
-    if (isCoarse) this.#drawTimed({ share: this.pace.share, isCoarse, sample: 0 }, pixels);
+    if (isCoarse) this.#drawTimed({ share: Math.min(1, this.pace.share / shrink), isCoarse, sample: 0 }, pixels);
     else {
       if (this.#isStale || this.#wasCoarse) this.#fine = { share: this.pace.fineShare(pixels), drawn: 0 };
       this.#drawTimed({ share: this.#fine.share, isCoarse, sample: this.#fine.drawn++ }, pixels);
@@ -308,19 +319,19 @@ export class Viewer extends HTMLElement {
     return true;
   }
 
-  /** Make the canvas as large as its place; its pixels. */
-  #fit() {
+  /** Make the canvas as large as its place, or smaller; its pixels. */
+  #fit(shrink) {
     const { clientWidth: width, clientHeight: height } = this.surface;
     const ratio = Math.min(devicePixelRatio || 1, 2, Math.sqrt(MOST_PIXELS / Math.max(1, width * height)));
     if (!width || !height) return 0;
-    this.stage.resize(Math.round(width * ratio), Math.round(height * ratio));
+    this.stage.resize(Math.round(width * ratio * shrink), Math.round(height * ratio * shrink));
     return this.stage.width * this.stage.height;
   }
 
   get aspect() { return this.surface.clientWidth / this.surface.clientHeight || 16 / 9; }
 
   savePicture() {
-    if (!this.stage) return;
+    if (!this.stage || !this.#fit(1)) return;
     this.draw({ share: 1, isCoarse: false, sample: 0 });
     this.canvas.toBlob((blob) => saveFile(blob, `${this.title3d.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.png`), "image/png");
     this.say("Picture saved.");

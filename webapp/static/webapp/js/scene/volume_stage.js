@@ -48,7 +48,7 @@ export class VolumeStage extends CanvasStage {
     this.march = screenMesh(MARCH, {
       volume: { value: null }, leap: { value: null }, ...Object.fromEntries(vectors), ramp: { value: Array.from({ length: 6 }, () => new Vector3()) },
       size: { value: new Vector2() }, shift: { value: new Vector2() },
-      ...Object.fromEntries(["stride", "phase", "reach", "unit", "isSky", "isLit", "gain", "thickness", "channel"].map((name) => [name, { value: 1 }])),
+      ...Object.fromEntries(["stride", "phase", "reach", "isSky", "isLit", "gain", "thickness", "channel"].map((name) => [name, { value: 1 }])),
     }, blending);
     this.show = screenMesh(SHOW, { picture: { value: this.picture.texture } }, { blending: NoBlending });
     this.overlay = new Scene();
@@ -96,7 +96,6 @@ export class VolumeStage extends CanvasStage {
     uniforms.stride.value = isCoarse ? COARSE : FINE;
     uniforms.phase.value = (sample * GOLDEN) % 1;
     uniforms.reach.value = reach / unit;
-    uniforms.unit.value = unit;
     uniforms.isSky.value = isSky ? 1 : 0;
     uniforms.isLit.value = isLit ? 1 : 0;
     uniforms.gain.value = gain;
