@@ -59,7 +59,6 @@ def train_run(job: dict[str, Any], context: Context) -> None:
         return
     assert result.best is not None, "a run has at least one epoch"
     context.artifact(result.best, f"best-{job['slug']}.safetensors", "application/octet-stream")
-    context.artifact(folder / CHECKPOINT, f"last-{job['slug']}.pt", "application/octet-stream")
     context.row({"is": "trained", "stopped": result.stopped, "epochs": result.epochs})
 
 

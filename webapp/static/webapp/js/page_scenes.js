@@ -108,5 +108,5 @@ if (panel("loss")) onState(mountLosses(panel("loss"), trainText));
 if (panel("scene")) onState(mountScene(panel("scene")));
 if (panel("views")) onState(mountViews(panel("views")));
 if (panel("scores")) onState(mountScores(panel("scores")));
-onState(mountSceneData(bound("data")));
+if (bound("data")) onState(mountSceneData(bound("data"))); // the page of one shared chart has nothing else
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));
