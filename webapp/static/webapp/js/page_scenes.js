@@ -2,7 +2,8 @@
 
 import { bound, element, setHidden, setText } from "./dom.js";
 import { count } from "./format.js";
-import { onState, queueText } from "./live.js";
+import { onState } from "./live.js";
+import { queueText } from "./waiting.js";
 import { latestLines } from "./log.js";
 import { addressOf, drawStrip, factsOf, mountStage, stateText } from "./scene_stage.js";
 import { mountSceneData } from "./scenes_data.js";
