@@ -1,6 +1,6 @@
 """Do ellipse labels and the RU loss help on real images? python -m benchmarks.detection_rotation (docs/detection.md)
 
-    ... run results.jsonl --data nuclei=PATH --data doom=PATH --gpus 2 --per-gpu 6 --seconds 500
+    ... run results.jsonl --data nuclei=PATH --data doom=PATH --gpus 2 --per-gpu 8 --seconds 500
     ... report results.jsonl
 
 Five methods and another delta, two architectures and three seeds for each data set (a folder with train and val in
@@ -11,7 +11,9 @@ line as each ends; it can be called again. Truth comes from turned masks.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import gc
 import json
 import multiprocessing
 import os
@@ -22,7 +24,8 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,8 @@ class Listener:
     def step(self, stats: StepStats) -> None:
         self.losses.append(stats.loss)
         self.ends.append(time.perf_counter())
+        if stats.step == stats.steps:
+            print(f"trained, {self.ends[-1] - self.ends[0]:.0f} s", flush=True)
 
     def epoch(self, stats: EpochStats) -> None:
         self.result = stats
@@ -111,29 +116,42 @@ class Listener:
         return False
 
 
+Prepared = dict[str, tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]]
+
+
+def work(pipe: Connection, prepared: Prepared, options: Any, gpu: int) -> None:
+    """In a process of its own: trains what comes through the pipe and answers after each, until a training fails."""
+    while (job := pipe.recv()) is not None:
+        try:
+            run_job(job, *prepared[job.data], options, gpu)
+        except Exception:
+            print(f"{job} failed:\n{traceback.format_exc()[-2000:]}", flush=True)
+            return
+        gc.collect()  # the captured step and its memory
+        if options.gpus:
+            torch.cuda.empty_cache()
+        pipe.send(True)
+
+
 def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Loader], options: Any, gpu: int) -> None:
-    """In a process of its own; adds one line to the file."""
+    """Adds one line to the file."""
     begin = time.perf_counter()
-    device = f"cuda:{gpu}" if options.gpus else "cpu"
+    heard = Listener()
     if options.gpus:
         torch.cuda.set_device(gpu)
-    heard = Listener()
-    try:
-        with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-            train(
-                job.model(len(sets[0].classes), options.weights),
-                job.budget(),
-                *sets,
-                folder=Path(folder),
-                device=device,
-                hooks=heard,
-                loaders=loaders,
-            )
-    except Exception:
-        print(f"{job} failed:\n{traceback.format_exc()[-2000:]}", flush=True)
-        return
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        train(
+            job.model(len(sets[0].classes), options.weights),
+            job.budget(),
+            *sets,
+            folder=Path(folder),
+            device=f"cuda:{gpu}" if options.gpus else "cpu",
+            hooks=heard,
+            loaders=loaders,
+        )
     assert heard.result is not None
     gates = heard.result.gates["box"]
+    later = heard.ends[len(heard.ends) // 2 :]
     line = {
         **dataclasses.asdict(job),
         "angles": {f"{at.angle:g}": dataclasses.astuple(at.result.overall) for at in heard.result.angles},
@@ -148,7 +166,7 @@ def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Load
         "steps": len(heard.losses),
         "loss": [statistics.mean(heard.losses[:20]), statistics.mean(heard.losses[-20:])],
         "train_seconds": heard.ends[-1] - heard.ends[0],
-        "step_ms": 1000 * statistics.median(b - a for a, b in zip(heard.ends[20:], heard.ends[21:], strict=False)),
+        "step_ms": 1000 * statistics.median(b - a for a, b in pairwise(later)),
         "seconds": time.perf_counter() - begin,
         "gpu": torch.cuda.get_device_name(gpu) if options.gpus else "cpu",
     }
@@ -162,6 +180,27 @@ def run_job(job: Job, sets: tuple[Dataset, Dataset], loaders: tuple[Loader, Load
     )
 
 
+@dataclass(slots=True)
+class Worker:
+    """A process on a GPU and what it is training."""
+
+    process: BaseProcess
+    pipe: Connection
+    gpu: int
+    job: Job | None = None
+    begun: float = 0.0
+
+
+def start_worker(prepared: Prepared, options: Any, gpu: int) -> Worker:
+    """Forked, so that decoded images are shared."""
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe()
+    process = fork.Process(target=work, args=(theirs, prepared, options, gpu), daemon=True)
+    process.start()
+    theirs.close()
+    return Worker(process, ours, gpu)
+
+
 def run(options: Any) -> None:
     torch.set_num_threads(1)
     stop = time.perf_counter() + options.seconds
@@ -169,38 +208,32 @@ def run(options: Any) -> None:
     jobs = [each for each in all_jobs(folders, options.seeds) if each not in finished(options.results)]
     if options.only:
         jobs = [each for each in jobs if options.only in f"{each.data}-{each.architecture}-{each.method}-{each.seed}"]
-    if options.backwards:
-        jobs.reverse()
-    prepared = {
-        name: prepare(Path(folder), options.passes)
-        for name, folder in folders.items()
-        if any(j.data == name for j in jobs)
-    }
-    fork = multiprocessing.get_context("fork")
-    running: list[tuple[BaseProcess, int]] = []
+    needed = {each.data for each in jobs}
+    prepared = {name: prepare(Path(folder), options) for name, folder in folders.items() if name in needed}
     slots = [gpu for _ in range(options.per_gpu) for gpu in range(max(1, options.gpus))]
-    longest, begun = 0.0, {}
-    while (jobs or running) and time.perf_counter() < stop:
-        while jobs and slots and time.perf_counter() + longest < stop:
-            job = jobs.pop(0)
-            if job in finished(options.results):  # by another process that writes to the file
-                continue
-            gpu = slots.pop(0)
-            sets, loaders = prepared[job.data]
-            process = fork.Process(target=run_job, args=(job, sets, loaders, options, gpu))
-            process.start()
-            begun[process.pid] = time.perf_counter()
-            running.append((process, gpu))
-        time.sleep(0.1)
-        for each in [each for each in running if not each[0].is_alive()]:
-            longest = max(longest, time.perf_counter() - begun[each[0].pid])
-            slots.append(each[1])
-            running.remove(each)
-        if not running and time.perf_counter() + longest >= stop:
+    workers = [start_worker(prepared, options, gpu) for gpu, _ in zip(slots, jobs, strict=False)]
+    longest, failed = 0.0, 0
+    while True:
+        for worker in workers:
+            if worker.job is None and jobs and time.perf_counter() + longest < stop:
+                worker.job, worker.begun = jobs.pop(0), time.perf_counter()
+                with contextlib.suppress(BrokenPipeError):  # a dead one shows below
+                    worker.pipe.send(worker.job)
+        busy = [each for each in workers if each.job is not None]
+        ready = wait([each.pipe for each in busy], max(0.0, stop - time.perf_counter())) if busy else []
+        if not ready:  # nothing left, or no time
             break
-    for process, _ in running:
-        process.terminate()
-    print(f"{len(jobs) + len(running)} left", flush=True)
+        for worker in [each for each in busy if each.pipe in ready]:
+            try:
+                worker.pipe.recv()
+                longest = max(longest, time.perf_counter() - worker.begun)
+                worker.job = None
+            except (EOFError, ConnectionResetError):  # the process failed, or was killed
+                failed += 1
+                workers[workers.index(worker)] = start_worker(prepared, options, worker.gpu)
+    for worker in workers:
+        worker.process.kill()
+    print(f"{len(jobs) + sum(each.job is not None for each in workers) + failed} left, {failed} failed", flush=True)
 
 
 def finished(results: Path) -> set[Job]:
@@ -208,17 +241,16 @@ def finished(results: Path) -> set[Job]:
     return {Job(*(each[name] for name in names)) for each in read([results])}
 
 
-def prepare(folder: Path, passes: int) -> tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]:
-    """The sets, training images `passes` times, and loaders that hold them decoded, which forked processes share."""
+def prepare(folder: Path, options: Any) -> tuple[tuple[Dataset, Dataset], tuple[Loader, Loader]]:
+    """The sets, training images as often as there are steps, and loaders that hold them decoded."""
     begin = time.perf_counter()
     once, val_set = load_dataset(folder).train_val()
-    sets = once.subset([index for _ in range(passes) for index in range(len(once))]), val_set
-    loaders = Loader(sets[0], SIZE), Loader(sets[1], SIZE)
-    for count, loader in zip((len(once), len(val_set)), loaders, strict=True):
-        for _ in loader.batches([range(at, min(at + BATCH, count)) for at in range(0, count, BATCH)]):
-            pass
+    sets = once.subset(index % len(once) for index in range(options.steps * BATCH)), val_set
+    loaders = tuple(Loader(each, SIZE, threads=4, pin=bool(options.gpus)) for each in sets)
+    for loader in loaders:
+        loader.fill()
     print(f"{folder.name}: {len(once)} + {len(val_set)} images in {time.perf_counter() - begin:.0f} s", flush=True)
-    return sets, loaders
+    return sets, (loaders[0], loaders[1])
 
 
 def read(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -254,12 +286,11 @@ def main() -> None:
     doing.add_argument("results", type=Path)
     doing.add_argument("--data", action="append", required=True, help="NAME=FOLDER")
     doing.add_argument("--weights", help="of the backbone; the package's if left out")
-    doing.add_argument("--passes", type=int, default=30, help="over the training images")
+    doing.add_argument("--steps", type=int, default=996, help=f"of {BATCH} images, of each training")
     doing.add_argument("--seeds", type=int, default=3)
     doing.add_argument("--gpus", type=int, default=1)
-    doing.add_argument("--per-gpu", type=int, default=6)
+    doing.add_argument("--per-gpu", type=int, default=8)
     doing.add_argument("--seconds", type=float, default=3600)
-    doing.add_argument("--backwards", action="store_true", help="last job first, to meet another process")
     doing.add_argument("--scratch", default="/dev/shm" if os.path.isdir("/dev/shm") else None)  # noqa: PTH112
     doing.add_argument("--only", default="", help="jobs whose name holds this, as in nuclei-retinanet-none-0")
     telling = commands.add_parser("report")

@@ -14,21 +14,26 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks._machine import measure_machine, median_seconds
 from benchmarks._report import Row, write_report
 from engine.detection import ModelConfig, StepStats, TrainConfig, build_model, train
 from engine.detection.batch import Batch
 from engine.detection.data import Dataset, Record, load_dataset
+from engine.detection.data.types import Instance
 from engine.detection.loader import Loader
 from engine.detection.models import Architecture
 from engine.detection.step import TrainStep, room_for
+from engine.detection.targets import Targets
 from engine.detection.training_types import EpochStats
 
 SIZE, BATCH, BOXES, CLASSES = 512, 16, 20, 90
@@ -98,7 +103,8 @@ class Clock:
 def ours(architecture: Architecture, delta: float | None) -> dict[str, float]:
     """The whole step of `train`: copy to the GPU, mirroring, rotation, labels, losses, clipping, AdamW, average."""
     clock, loader = Clock(), RandomImages()
-    nothing = tuple(Record(f"{index}", SIZE, SIZE, ()) for index in range(2 * STEPS * BATCH))
+    things = (Instance((0.0, 0.0, 9.0, 9.0), 1),) * BOXES  # only counted: boxes come from the batches
+    nothing = tuple(Record(f"{index}", SIZE, SIZE, things) for index in range(2 * STEPS * BATCH))
     dataset = Dataset(Path(), tuple(f"{k}" for k in range(CLASSES)), nothing)
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -162,50 +168,56 @@ def reference(architecture: Architecture) -> dict[str, float]:
     }
 
 
-def floor(architecture: Architecture) -> dict[str, float]:
-    """The operations of forward and backward at the measured matrix rate, and the captured step on one fixed batch."""
-    from benchmarks._machine import measure_machine, median_seconds
+def captured(architecture: Architecture) -> dict[str, float]:
+    """The captured step on one fixed batch that is on the GPU."""
+    step, images, targets = _on_gpu(architecture, capture=True)
+    return {"rate": BATCH / median_seconds(lambda: step(images, targets), runs=20, warm_up=5)}
 
+
+def floor(architecture: Architecture) -> dict[str, float]:
+    """The operations of forward and backward at the measured matrix rate."""
+    step, images, targets = _on_gpu(architecture, capture=False)
+    with FlopCounterMode(display=False) as counter:
+        step(images, targets)
+    return {"operations": BATCH * measure_machine().matrix_rate / counter.get_total_flops()}
+
+
+def _on_gpu(architecture: Architecture, *, capture: bool) -> tuple[TrainStep, Tensor, Targets]:
     model = build_model(model_config(architecture)).cuda().to(memory_format=torch.channels_last).train()
     batch = random_batch(0)
     room = room_for(batch.most_objects())
     batch = batch.to("cuda")
-    images, targets = batch.images.contiguous(memory_format=torch.channels_last), batch.targets(room=room)
-    with FlopCounterMode(display=False) as counter:
-        TrainStep(model, torch.device("cuda"), bf16=True, capture=False)(images, targets)
-    step = TrainStep(model, torch.device("cuda"), bf16=True, capture=True)
-    seconds = median_seconds(lambda: step(images, targets), runs=20, warm_up=5)
-    return {
-        "operations": BATCH * measure_machine().matrix_rate / counter.get_total_flops(),
-        "captured": BATCH / seconds,
-    }
+    step = TrainStep(model, torch.device("cuda"), bf16=True, capture=capture)
+    return step, batch.images.contiguous(memory_format=torch.channels_last), batch.targets(room=room)
 
 
-def busy(architecture: Architecture, data: Path) -> dict[str, float]:
-    """The share of time in which a kernel or copy runs, from a profile of 24 steps, each image decoded for its step."""
+def busy(architecture: Architecture, data: Path, cached: bool) -> dict[str, float]:
+    """The share of time in which a kernel or copy runs: its seconds a step from a profile of 16 steps, over the time of
+    a step in the 30 before, which no profile slows down. Each image is decoded for its step, unless `cached`."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
+    timed, profiled = 30, 16
     train_set, _ = load_dataset(data).train_val()
-    images = [index % len(train_set) for index in range(BATCH * 40)]
+    images = [index % len(train_set) for index in range(BATCH * (WARM_UP + timed + profiled + 4))]
     profiler = profile(activities=[ProfilerActivity.CUDA])
 
     class Window(Clock):
         def step(self, stats: StepStats) -> None:
             super().step(stats)
-            if stats.step == 12:
+            if stats.step == WARM_UP + timed:
                 profiler.start()
-                self.begin = time.perf_counter()
-            if stats.step == 36:
-                self.seconds = time.perf_counter() - self.begin
+            if stats.step == WARM_UP + timed + profiled:
                 profiler.stop()
 
         def cancelled(self) -> bool:
-            return len(self.ends) > 37
+            return len(self.ends) > WARM_UP + timed + profiled + 1
 
     window = Window()
     many = train_set.subset(images)
-    loader = Loader(many, SIZE, cache_bytes=0, pin=True, outlines=False)
+    loader = Loader(many, SIZE, pin=True, outlines=False, **({} if cached else {"cache_bytes": 0}))
+    if cached:
+        loader.fill()
     config = dataclasses.replace(model_config(architecture), classes=len(train_set.classes))
     with tempfile.TemporaryDirectory() as folder:
         train(
@@ -227,96 +239,108 @@ def busy(architecture: Architecture, data: Path) -> dict[str, float]:
     for start, end in spans:
         covered += max(0.0, end - max(start, until))
         until = max(until, end)
-    return {"share": covered / 1e6 / window.seconds, "rate": BATCH * 24 / window.seconds}
+    seconds = (window.ends[WARM_UP + timed] - window.ends[WARM_UP]) / timed
+    return {"share": covered / 1e6 / profiled / seconds, "rate": BATCH / seconds}
 
 
-def part(name: str, *arguments: str, limit: int = 120) -> dict[str, Any]:
-    """One measurement in its own process; nothing where it fails, with the reason on the screen."""
+def part(name: str, *arguments: str, limit: int = 150) -> Iterator[dict[str, Any]]:
+    """Measurements of one process, each as it ends: who fails or takes too long loses only what comes after."""
     command = [sys.executable, "-m", "benchmarks.detection_training", "--part", name, *arguments]
-    begin = time.perf_counter()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        print(f"{name} {arguments}: no answer within {limit} s")
-        return {}
-    if done.returncode:
-        print(f"{name} {arguments} failed:\n{done.stderr[-1500:]}")
-        return {}
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{name} {' '.join(arguments)}: {result} ({time.perf_counter() - begin:.0f} s)", flush=True)
-    return result
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                print(f"{name} {' '.join(arguments)}: {line.strip()}", flush=True)
+                yield json.loads(line)
+        timer.cancel()
+    if process.returncode:
+        print(f"{name} {' '.join(arguments)} ended with {process.returncode}, or took over {limit} s", flush=True)
 
 
-def steps(architecture: Architecture) -> dict[str, dict[str, float]]:
+def steps(architecture: Architecture) -> Iterator[dict[str, Any]]:
     """All ways to train one detector, one after the other in one process."""
-    found = {}
     for name, measure in (
         ("reference", lambda: reference(architecture)),
         ("plain", lambda: ours(architecture, None)),
         ("ru", lambda: ours(architecture, 10.0)),
+        ("captured", lambda: captured(architecture)),
         ("floor", lambda: floor(architecture)),
     ):
-        found[name] = measure()
-        print(f"{architecture} {name}: {found[name]}", file=sys.stderr, flush=True)
+        yield {"is": name, **measure()}
         gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    return found
 
 
-def rows(data: Path | None) -> Iterator[Row]:
-    for architecture in ARCHITECTURES:
-        found = part("steps", architecture)
-        if not found:
-            continue
-        theirs, plain, gated, limits = (found[name] for name in ("reference", "plain", "ru", "floor"))
-        peers = {"torchvision's loop": theirs["rate"]}
-        yield Row(
-            architecture,
-            "training step",
-            "images/s",
-            plain["rate"],
-            floor=limits["operations"],
-            peers=peers,
-            goal=f">= {2 * theirs['rate']:.0f}",
-        )
-        slowest = f">= {0.97 * plain['rate']:.0f}"
-        yield Row(architecture, "training step with the RU loss", "images/s", gated["rate"], peers=peers, goal=slowest)
-        yield Row(architecture, "captured losses and gradients alone", "images/s", limits["captured"])
-        yield Row(architecture, "first three steps, capture included", "s", plain["start"])
-        yield Row(
-            architecture, "peak GPU memory", "GiB", plain["memory"], peers={"torchvision's loop": theirs["memory"]}
-        )
-    if data and (found := part("busy", "retinanet", str(data))):
-        yield Row("retinanet, images decoded", "GPU busy", "%", 100 * found["share"], goal="> 85")
-        yield Row("retinanet, images decoded", "training step", "images/s", found["rate"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--part", nargs="+")
-    parser.add_argument("--data", type=Path)
-    options = parser.parse_args()
-    if options.part:
-        name, architecture, *more = options.part
-        measure: dict[str, Any] = {
-            "steps": lambda: steps(architecture),
-            "busy": lambda: busy(architecture, Path(more[0])),
-        }
-        print(json.dumps(measure[name]()))
+def step_rows(architecture: Architecture, found: dict[str, dict[str, float]]) -> Iterator[Row]:
+    """The rows for what has been measured of one detector."""
+    theirs, plain = found.get("reference"), found.get("plain")
+    if theirs is None or plain is None:
         return
+    peers = {"torchvision's loop": theirs["rate"]}
+    floor = found["floor"]["operations"] if "floor" in found else None
+    yield Row(architecture, "training step", "images/s", plain["rate"], floor, peers, f">= {2 * theirs['rate']:.0f}")
+    if gated := found.get("ru"):
+        slowest = f">= {0.97 * plain['rate']:.0f}"
+        yield Row(architecture, "training step with the RU loss", "images/s", gated["rate"], floor, peers, slowest)
+    if alone := found.get("captured"):
+        yield Row(architecture, "captured losses and gradients alone", "images/s", alone["rate"])
+    yield Row(architecture, "first three steps, capture included", "s", plain["start"])
+    memory = {"torchvision's loop": theirs["memory"]}
+    yield Row(architecture, "peak GPU memory", "GiB", plain["memory"], peers=memory)
+
+
+def measure(data: Path | None, architectures: Sequence[Architecture]) -> None:
+    """Writes the report anew after each measurement."""
+    done: list[Row] = []
+    if data is not None:
+        for way in ("decoded", "kept"):
+            for found in part("busy", "retinanet", str(data), way):
+                case = f"retinanet, images {way}"
+                done.append(Row(case, "GPU busy", "%", 100 * found["share"], goal="> 85"))
+                done.append(Row(case, "training step", "images/s", found["rate"]))
+                report(done)
+    for architecture in architectures:
+        measured: dict[str, dict[str, float]] = {}
+        rows: list[Row] = []
+        for found in part("steps", architecture):
+            measured[found.pop("is")] = found
+            rows = list(step_rows(architecture, measured))
+            report([*rows, *done])
+        done = [*rows, *done]
+
+
+def report(rows: list[Row]) -> None:
     write_report(
         "detection-training",
         "Detector training steps",
-        list(rows(options.data)),
+        rows,
         packages=["torch", "torchvision", "triton"],
         notes=(
             f"Batch {BATCH} at {SIZE} px, {BOXES} boxes in each image, ResNet-50 with a feature pyramid, bf16, "
             "all layers trained, one GPU. Ours is the whole step of `train` (copy to the GPU, mirroring, rotation and "
             "labels, losses, clipping, AdamW, moving average); torchvision's loop has images and targets on the GPU, "
-            "and SGD. Floor: the operations of forward and backward at the measured bf16 matrix rate."
+            "and SGD. GPU busy: real images, decoded for each step or kept in memory. Floor: the operations of forward "
+            "and backward at the measured bf16 matrix rate."
         ),
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--only", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES)
+    options = parser.parse_args()
+    if not options.part:
+        measure(options.data, options.only)
+        return
+    name, architecture, *more = options.part
+    measured = [busy(architecture, Path(more[0]), more[1] == "kept")] if name == "busy" else steps(architecture)
+    for found in measured:
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -254,21 +254,25 @@ def promote(experiment_id: int, seq: int) -> dict[str, int]:
     """Queue the waiting shards whose turn has come; returns how many per queue.
 
     A pairwise shard waits for the shard of its index in the stage before, one aside for none, any other for all
-    earlier stages.
+    earlier stages. One that is done regardless waits no longer once what is left of these can never start, if the
+    stage before it came to anything.
     """
     siblings = Shard.objects.filter(experiment_id=experiment_id)
-    partner = siblings.filter(stage_index=OuterRef("stage_index") - 1, index=OuterRef("index"), status=S.DONE)
-    unfinished = siblings.filter(stage_index__lt=OuterRef("stage_index")).exclude(status=S.DONE)
-    ready = siblings.filter(
-        Q(stage_index=0) | Q(aside=True) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False),
-        status=S.WAITING,
+    finished_before = siblings.filter(stage_index=OuterRef("stage_index") - 1, status=S.DONE)
+    partner = finished_before.filter(index=OuterRef("index"))
+    earlier = siblings.filter(stage_index__lt=OuterRef("stage_index"))
+    unfinished = earlier.exclude(status=S.DONE)
+    open_now = earlier.filter(status__in=[S.QUEUED, S.RUNNING])
+    their_turn = (
+        Q(stage_index=0) | Q(aside=True) | Q(Exists(partner), pairwise=True) | Q(~Exists(unfinished), pairwise=False)
     )
+    nothing_left = Q(Exists(finished_before), ~Exists(open_now), regardless=True)
     counts: dict[str, int] = {}
-    keys: list[int] = []
-    for pk, queue in ready.values_list("pk", "queue"):
-        keys.append(pk)
-        counts[queue] = counts.get(queue, 0) + 1
-    _move(siblings.filter(pk__in=keys), S.QUEUED, seq=seq)
+    for ready in (their_turn, nothing_left):  # in this order: what the first one queues is left to do
+        found = list(siblings.filter(ready, status=S.WAITING).values_list("pk", "queue"))
+        _move(siblings.filter(pk__in=[pk for pk, _ in found]), S.QUEUED, seq=seq)
+        for _, queue in found:
+            counts[queue] = counts.get(queue, 0) + 1
     return counts
 
 

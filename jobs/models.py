@@ -120,6 +120,8 @@ class Shard(models.Model):
     pairwise = models.BooleanField(default=False)
     # True: done beside the experiment, usually after its end, and does not count for its state.
     aside = models.BooleanField(default=False)
+    # True: also starts when some of the earlier stages failed for good, with what the others made.
+    regardless = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=9, choices=ShardStatus, default=ShardStatus.QUEUED)
     done = models.PositiveIntegerField(default=0)  # units (samples, epochs, ...) finished
     total = models.PositiveIntegerField(default=1)

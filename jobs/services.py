@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.files.storage import Storage
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from pydantic import BaseModel, ValidationError
 
 from jobs import leases, live, logbook, usage
@@ -60,12 +60,14 @@ def cancel(*, experiment: Experiment, by: Any) -> None:
 
 @transaction.atomic
 def retry(*, experiment: Experiment) -> None:
-    """Queue what failed or was cancelled once more, with fresh attempts; nothing done is done again."""
+    """Queue what failed or was cancelled once more, with fresh attempts. Nothing done is done again but what was made
+    regardless of the failure."""
     current = _locked(experiment)
     if current.status not in (Status.FAILED, Status.CANCELLED):
         raise Refused("Only a failed or cancelled experiment can be retried.")
     seq = next_seq(current.pk)
-    leases.reopen(current.shards.filter(status__in=[ShardStatus.FAILED, ShardStatus.CANCELLED]), seq)
+    undone = Q(status__in=[ShardStatus.FAILED, ShardStatus.CANCELLED])
+    leases.reopen(current.shards.filter(undone | Q(regardless=True)), seq)
     _queue_again(current, seq, "Retried.")
 
 
@@ -289,6 +291,7 @@ def _new_shard(experiment: Experiment, stage: StagePlan, stage_index: int, index
         total=plan.total,
         pairwise=stage.pairwise,
         aside=stage.aside,
+        regardless=stage.regardless,
         status=ShardStatus.WAITING,  # jobs.leases decides what is queued
         seq=seq,
     )

@@ -103,8 +103,10 @@ def _capacity(membership: Membership) -> Capacity:
 def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity) -> list[NavigationItem]:
     code = membership.team.code
     pages = [
+        ("Overview", "Home", "team-home", "home", None),
         ("Experiments", "Runs", "experiments", "list", Experiment.objects.filter(team=membership.team).count()),
         ("Compare", "Compare", "compare", "compare", None),
+        ("Boards", "Boards", "boards", "board", None),
         ("Workers", "Workers", "workers", "worker", capacity.workers),
         ("Share links", "Links", "share-links", "link", None),
         ("Prices", "Prices", "prices", "coin", None),
@@ -114,6 +116,7 @@ def _navigation(request: HttpRequest, membership: Membership, capacity: Capacity
     # The pages of one experiment ("experiment", "experiment-tab", ...) belong to the list.
     current = "experiments" if current.startswith("experiment") else current
     current = "prices" if current.startswith("price") else current
+    current = "boards" if current.startswith("board") else current
     current = {"queue": "workers", "activity": "team-people"}.get(current, current)
     return [
         NavigationItem(title, short, reverse(name, args=[code]), icon, name == current, count)

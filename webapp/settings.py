@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "webapp.accounts",
     "webapp.activity",
     "webapp.api",
+    "webapp.boards",
     "webapp.experiments",
     "webapp.prices",
     "webapp.sharing",

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("webapp.api.urls")),
     path("", include("webapp.operations.urls")),
     path("", include("webapp.prices.urls")),
+    path("", include("webapp.boards.urls")),
     path("", include("webapp.sharing.urls")),
     path("", include("webapp.experiments.urls")),  # last: an experiment's tabs take any word
 ]

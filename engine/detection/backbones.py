@@ -8,13 +8,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
-from torchvision.ops.misc import FrozenBatchNorm2d
 
 from engine.detection import efficientnet
+from engine.detection.resnet import resnet50
 from engine.training.checkpoint import WeightsError
 
 BackboneName = Literal["efficientnet_lite0", "resnet50", "tiny"]
@@ -150,7 +149,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _resnet50(weights: Path | None, pretrained: bool) -> nn.Module:
-    network = resnet50(weights=None, norm_layer=FrozenBatchNorm2d if pretrained else nn.BatchNorm2d)
+    network = resnet50(frozen=pretrained)
     if pretrained:
         if weights is None:
             raise WeightsError("ResNet-50 needs a local file of torchvision's ImageNet weights: give its path")

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.detection.resnet import NormReLU
+
 MEAN, STD = 127 / 255, 128 / 255
 
 # (kernel, stride of the first block, expansion, output channels, blocks)
@@ -54,20 +56,26 @@ class _ConvNorm(nn.Sequential):
         )
 
 
+class _ConvNormReLU6(_ConvNorm):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, depthwise: bool = False) -> None:
+        super().__init__(inputs, outputs, kernel, stride, depthwise=depthwise)
+        self.norm = NormReLU(outputs, eps=1e-3, momentum=0.01, limit=6.0)
+
+
 class _Block(nn.Module):
     """Inverted residual: expand, filter each channel, project; with a skip where the shape stays."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        self.expand = _ConvNorm(inputs, wide, 1) if expansion > 1 else None
-        self.depthwise = _ConvNorm(wide, wide, kernel, stride, depthwise=True)
+        self.expand = _ConvNormReLU6(inputs, wide, 1) if expansion > 1 else None
+        self.depthwise = _ConvNormReLU6(wide, wide, kernel, stride, depthwise=True)
         self.project = _ConvNorm(wide, outputs, 1)
         self.skips = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = functional.relu6(self.expand(x)) if self.expand is not None else x
-        out: Tensor = self.project(functional.relu6(self.depthwise(wide)))
+        wide = self.expand(x) if self.expand is not None else x
+        out: Tensor = self.project(self.depthwise(wide))
         return x + out if self.skips else out
 
 
@@ -81,7 +89,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _ConvNorm(3, 32, 3, 2)
+        self.stem = _ConvNormReLU6(3, 32, 3, 2)
         blocks: list[nn.Module] = []
         inputs = 32
         for kernel, first_stride, expansion, outputs, repeats in _STAGES:
@@ -91,7 +99,7 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
-        x = functional.relu6(self.stem(images))
+        x = self.stem(images)
         features: OrderedDict[str, Tensor] = OrderedDict()
         for index, block in enumerate(self.blocks):
             x = block(x)

@@ -103,14 +103,13 @@ class Evaluator:
 
     def process(self, detections: Sequence[Detections], truths: Sequence[Truth]) -> None:
         """Add images: detections with boxes (m, 4), labels (m,) and scores (m,), and what is there."""
-        for found, truth in zip(detections, truths, strict=True):
+        for (boxes, labels, scores), truth in zip(_on_host(detections), truths, strict=True):
             self._images += 1
-            boxes, labels, scores = (found[key].detach().float().cpu() for key in ("boxes", "labels", "scores"))
             here = Truth(truth.boxes.float().cpu(), truth.labels.cpu(), truth.ignored.cpu())
             self._add_truth(here)
             for box, label, score in zip(_xywh(boxes), labels.tolist(), scores.tolist(), strict=True):
-                self._found.append({"image_id": self._images, "category_id": int(label), "bbox": box, "score": score})
-            self._confuse(boxes, labels.long(), scores, here)
+                self._found.append({"image_id": self._images, "category_id": label, "bbox": box, "score": score})
+            self._confuse(boxes, labels, scores, here)
 
     def evaluate(self) -> Result:
         """Everything about the images processed since `reset`."""
@@ -163,25 +162,27 @@ class Evaluator:
     def _confuse(self, boxes: Tensor, labels: Tensor, scores: Tensor, truth: Truth) -> None:
         """Match by IoU alone, best score first, so that a right box with a wrong class shows as a confusion."""
         background = len(self._classes)
-        overlaps = iou(boxes[:, None], truth.boxes[None])
-        free = torch.ones(len(truth.boxes), dtype=torch.bool)
-        for index in scores.argsort(descending=True).tolist():
-            if scores[index] < CONFUSION_SCORE:
-                break
-            row = torch.where(free, overlaps[index], torch.zeros_like(overlaps[index]))
+        sure = scores >= CONFUSION_SCORE
+        order = scores[sure].argsort(descending=True)
+        overlaps = iou(boxes[sure][order][:, None], truth.boxes[None]).numpy()
+        there, ignored = truth.labels.tolist(), truth.ignored.tolist()
+        free = np.ones(len(there), np.bool_)
+        for label, overlap in zip(labels[sure][order].tolist(), overlaps, strict=True):
+            row = np.where(free, overlap, 0)
             best = int(row.argmax()) if len(row) else -1
             if best < 0 or row[best] < CONFUSION_IOU:
-                self._confusion[background, labels[index] - 1] += 1
+                self._confusion[background, label - 1] += 1
                 continue
             free[best] = False
-            if not truth.ignored[best]:
-                self._confusion[truth.labels[best] - 1, labels[index] - 1] += 1
-        for label in truth.labels[free & ~truth.ignored].tolist():
-            self._confusion[label - 1, background] += 1
+            if not ignored[best]:
+                self._confusion[there[best] - 1, label - 1] += 1
+        for index in np.flatnonzero(free):
+            if not ignored[index]:
+                self._confusion[there[index] - 1, background] += 1
 
 
 def rotated_truth(batch: Batch, degrees: float, *, exact: bool) -> list[Truth]:
-    """What is in each image of an upright batch after a turn by `degrees`.
+    """What is in each image of an upright batch after a turn by `degrees`, where the batch is.
 
     From masks if `exact`, else by the ellipse rule. Objects of which little is left on the canvas count as ignored, as
     crowds do: finding them is neither right nor wrong.
@@ -231,7 +232,7 @@ def evaluate_model(
             batch = upright.to(device)
             turn = torch.full((len(batch),), math.radians(degrees), device=batch.images.device)
             images = rotate_images(batch.images, turn) if degrees else batch.images
-            detections, truths = model(images), rotated_truth(batch, degrees, exact=exact)
+            detections, truths = model(images), rotated_truth(upright, degrees, exact=exact)  # truth on the host
             evaluator.process(detections, truths)
             if on_batch is not None:
                 on_batch(degrees, replace(batch, images=images, angles=turn, outlines=None), detections, truths)
@@ -245,6 +246,16 @@ def _ap(precision: np.ndarray[Any, np.dtype[np.float64]]) -> AP:
         defined = part[part > -1]
         values.append(float(defined.mean()) if defined.size else None)
     return AP(*values)
+
+
+def _on_host(detections: Sequence[Detections]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Boxes, labels and scores of each image, copied from a GPU together: each copy waits for it."""
+    parts = []
+    for key in ("boxes", "labels", "scores"):
+        joined = torch.cat([each[key].detach() for each in detections]).cpu()
+        parts.append(joined.split([len(each[key]) for each in detections]))  # type: ignore[no-untyped-call]
+    for boxes, labels, scores in zip(*parts, strict=True):
+        yield boxes.float(), labels.long(), scores.float()
 
 
 def _xywh(boxes: Tensor) -> list[list[float]]:

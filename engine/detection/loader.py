@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.detection.batch import Batch
-from engine.detection.data.images import read_image
+from engine.detection.data.images import open_image
 from engine.detection.data.types import Dataset
 from engine.detection.geometry import Outlines
 
@@ -31,7 +31,7 @@ _AHEAD = 4  # batches decoded before they are asked for
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    image: Tensor  # (3, S, S) uint8
+    image: Tensor  # (3, S, S) uint8, the colours of a pixel side by side
     boxes: npt.NDArray[np.float32]
     labels: list[int]
     crowd: list[bool]
@@ -69,29 +69,39 @@ class Loader:
         self._cache: OrderedDict[str, _Sample] = OrderedDict()  # by file
         self._room, self._lock = cache_bytes, Lock()
 
+    def fill(self) -> None:
+        """Decode every image ahead of time, as far as the cache has room: several trainings may share it."""
+        first = {record.file: index for index, record in enumerate(self._dataset.records)}
+        with ThreadPoolExecutor(self._threads) as pool:
+            for each in [pool.submit(self._sample, index) for index in first.values()]:
+                each.result()
+
     def batches(self, indices: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """One batch for each list of record indices, in order.
 
         Raises:
             ImageError: an image that was read before cannot be read any more; the message names it.
         """
-        with ThreadPoolExecutor(self._threads) as pool:
-            waiting: deque[tuple[Sequence[int], list[Future[_Sample]]]] = deque()
+        # batches are put together, and pinned, in a thread of their own: whoever trains only takes them
+        with ThreadPoolExecutor(self._threads) as pool, ThreadPoolExecutor(1) as collator:
+            waiting: deque[Future[Batch]] = deque()
             coming = iter(indices)
             try:
                 while True:
                     while len(waiting) < _AHEAD and (chosen := next(coming, None)) is not None:
-                        waiting.append((chosen, [pool.submit(self._sample, index) for index in chosen]))
+                        samples = [pool.submit(self._sample, index) for index in chosen]
+                        waiting.append(collator.submit(self._batch, chosen, samples))
                     if not waiting:
                         return
-                    chosen, futures = waiting.popleft()
-                    yield self._batch(chosen, [future.result() for future in futures])
+                    yield waiting.popleft().result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for each in (collator, pool):
+                    each.shutdown(wait=False, cancel_futures=True)
 
-    def _batch(self, indices: Sequence[int], samples: list[_Sample]) -> Batch:
+    def _batch(self, indices: Sequence[int], decoded: list[Future[_Sample]]) -> Batch:
+        samples = [each.result() for each in decoded]
         batch = Batch(
-            images=torch.stack([each.image for each in samples]),
+            images=self._stack([each.image for each in samples]),
             boxes=torch.from_numpy(np.concatenate([each.boxes for each in samples])),
             labels=torch.tensor([label for each in samples for label in each.labels], dtype=torch.int64),
             crowd=torch.tensor([crowd for each in samples for crowd in each.crowd], dtype=torch.bool),
@@ -101,6 +111,11 @@ class Loader:
             names=tuple(self._dataset.records[index].file for index in indices),
         )
         return batch.pin() if self._pin else batch
+
+    def _stack(self, images: list[Tensor]) -> Tensor:
+        """(B, 3, S, S), still with the colours of a pixel side by side, and where `pin` will leave it."""
+        stacked = torch.empty(len(images), self._size, self._size, 3, dtype=torch.uint8, pin_memory=self._pin)
+        return torch.stack([each.permute(1, 2, 0) for each in images], out=stacked).permute(0, 3, 1, 2)
 
     def _sample(self, index: int) -> _Sample:
         file = self._dataset.records[index].file
@@ -122,7 +137,7 @@ def load_sample(dataset: Dataset, index: int, size: int, *, outlines: bool = Tru
     """One image with its objects on a canvas of `size` x `size` pixels. Raises ImageError."""
     record = dataset.records[index]
     scale, left, top = placement(record.width, record.height, size)
-    pixels = place_image(read_image(dataset.path(record)), size)
+    canvas = _place(open_image(dataset.path(record)), size)
     shift = np.array((left, top), np.float32)
     boxes = np.array([each.box for each in record.instances], np.float32).reshape(-1, 4) * np.float32(scale)
     points = [
@@ -132,7 +147,7 @@ def load_sample(dataset: Dataset, index: int, size: int, *, outlines: bool = Tru
         for each in record.instances
     ]
     return _Sample(
-        torch.from_numpy(pixels).permute(2, 0, 1).contiguous(),
+        torch.from_numpy(np.array(canvas)).permute(2, 0, 1),
         boxes + np.tile(shift, 2),
         [each.label for each in record.instances],
         [each.crowd for each in record.instances],
@@ -148,10 +163,17 @@ def placement(width: int, height: int, size: int) -> tuple[float, int, int]:
 
 def place_image(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     """An image (H, W, 3) scaled to fit into the middle of a black canvas (size, size, 3)."""
-    height, width = pixels.shape[:2]
-    scale, left, top = placement(width, height, size)
+    return np.array(_place(Image.fromarray(pixels), size))
+
+
+def _place(image: Image.Image, size: int) -> Image.Image:
+    """As Pillow's until the end: each change to an array and back holds the interpreter, which decoding does not."""
+    scale, left, top = placement(image.width, image.height, size)
+    fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    if fitted != image.size:
+        image = image.resize(fitted, Image.Resampling.BILINEAR)
+    if fitted == (size, size):
+        return image
     canvas = Image.new("RGB", (size, size))
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = Image.fromarray(pixels)
-    canvas.paste(image if fitted == image.size else image.resize(fitted, Image.Resampling.BILINEAR), (left, top))
-    return np.array(canvas)
+    canvas.paste(image, (left, top))
+    return canvas

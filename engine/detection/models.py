@@ -35,6 +35,7 @@ from engine.detection.one_stage import Losses, fcos_losses, retinanet_losses
 from engine.detection.ru_loss import GateRow, RUGate, check_delta
 from engine.detection.targets import Targets
 from engine.detection.two_stage import HEAD_WEIGHTS, flat_outputs, head_losses, propose, rpn_losses
+from kernels.detection import bias_relu, group_norm_relu
 
 Architecture = Literal["retinanet", "fcos", "faster_rcnn"]
 
@@ -256,14 +257,50 @@ class FixedAnchors(AnchorGenerator):
         return [self._kept[1]] * len(image_list.image_sizes)
 
 
+class ConvReLU(nn.Conv2d):
+    """A convolution, its bias and the ReLU behind it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert self.bias is not None
+        return bias_relu(self._conv_forward(input, self.weight, None), self.bias)
+
+
 class FloatRetinaNetHead(RetinaNetHead):
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_anchors, num_classes)
+        for tower in (self.classification_head.conv, self.regression_head.conv):
+            for step in tower:
+                conv = step[0]
+                step[0], step[1] = ConvReLU(conv.in_channels, conv.out_channels, 3, padding=1), nn.Identity()
+                step[0].load_state_dict(conv.state_dict())
+
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
-        return {name: value.float() for name, value in super().forward(x).items()}
+        return _floats(super().forward(x), self.training)
+
+
+class NormReLU(nn.GroupNorm):
+    """GroupNorm and the ReLU behind it."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return group_norm_relu(input, self.weight, self.bias, self.num_groups, self.eps)
 
 
 class FloatFCOSHead(FCOSHead):
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_anchors, num_classes)
+        for tower in (self.classification_head.conv, self.regression_head.conv):
+            for place, module in enumerate(tower):
+                if isinstance(module, nn.GroupNorm):
+                    tower[place] = NormReLU(module.num_groups, module.num_channels)
+                    tower[place + 1] = nn.Identity()
+
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
-        return {name: value.float() for name, value in super().forward(x).items()}
+        return _floats(super().forward(x), self.training)
+
+
+def _floats(outputs: dict[str, Tensor], training: bool) -> dict[str, Tensor]:
+    """In float32, but for the many logits in training: the focal loss reads them as they are."""
+    return {name: value if training and name == "cls_logits" else value.float() for name, value in outputs.items()}
 
 
 class FloatRPNHead(RPNHead):

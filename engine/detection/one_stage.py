@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import sigmoid_focal_loss
 
 from engine.detection.geometry import encode_offsets, giou_loss
 from engine.detection.ru_loss import RUGate
 from engine.detection.targets import NEITHER, Targets, match_by_centre, match_by_iou
+from kernels.detection import focal_loss
 
 Losses = dict[str, Tensor]
 
@@ -19,20 +19,20 @@ def retinanet_losses(outputs: dict[str, Tensor], anchors: Tensor, targets: Targe
     al. 2017, arXiv 1708.02002).
 
     Args:
-        outputs: `cls_logits` (B, A, classes + 1) and `bbox_regression` (B, A, 4), float32.
+        outputs: `cls_logits` (B, A, classes + 1) of any dtype and `bbox_regression` (B, A, 4) float32.
         anchors: (A, 4).
     """
     logits, found = outputs["cls_logits"], outputs["bbox_regression"]
     matched = match_by_iou(anchors, targets, high=0.5, low=0.4, keep_best=True)
     positive = matched >= 0
     counts = positive.sum(1).clamp(min=1)
-    focal = _focal(logits, targets.labels_at(matched), positive).sum(-1) * (matched != NEITHER)
+    focal = focal_loss(logits, torch.where(matched == NEITHER, -1, targets.labels_at(matched)))
     goal = encode_offsets(targets.boxes_at(matched), anchors)
     goal = torch.where(positive[..., None], goal, 0)  # the offsets to an object that is not there are infinite
     regressed = gate.of_offsets(found, goal, targets.angles, positive)
     distance = (found - goal).abs().sum(-1) * regressed
     return {
-        "classification": (focal.sum(1) / counts).mean(),
+        "classification": (focal / counts).mean(),
         "bbox_regression": (distance.sum(1) / counts).mean(),
     }
 
@@ -44,15 +44,15 @@ def fcos_losses(
     2019, arXiv 1904.01355).
 
     Args:
-        outputs: `cls_logits` (B, A, classes + 1), `bbox_regression` (B, A, 4) distances to the sides in strides, and
-            `bbox_ctrness` (B, A, 1), float32.
+        outputs: `cls_logits` (B, A, classes + 1) of any dtype; `bbox_regression` (B, A, 4) distances to the sides in
+            strides and `bbox_ctrness` (B, A, 1), float32.
         anchors: (A, 4) boxes of one stride around the points.
         levels: how many points each level has.
     """
     matched = match_by_centre(anchors, targets, levels)
     positive = matched >= 0
     count = positive.sum().clamp(min=1)
-    focal = _focal(outputs["cls_logits"], targets.labels_at(matched), positive)
+    focal = focal_loss(outputs["cls_logits"], targets.labels_at(matched))
     middle, stride = (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2:] - anchors[:, :2]
     low, high = outputs["bbox_regression"].split(2, -1)  # type: ignore[no-untyped-call]
     found = torch.cat((middle - low * stride, middle + high * stride), -1)
@@ -68,10 +68,3 @@ def fcos_losses(
         "bbox_regression": (giou_loss(found, goal) * regressed).sum() / count,
         "bbox_ctrness": (centreness * positive).sum() / count,
     }
-
-
-def _focal(logits: Tensor, labels: Tensor, positive: Tensor) -> Tensor:
-    """(B, A, classes) focal loss where each anchor has one class or none."""
-    hot = torch.zeros_like(logits).scatter_(2, labels[..., None], positive[..., None].to(logits.dtype))
-    loss: Tensor = sigmoid_focal_loss(logits, hot, reduction="none")
-    return loss

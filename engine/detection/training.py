@@ -119,6 +119,8 @@ class _Run:
         self._step = TrainStep(
             _spread(self._model, self._world), device, bf16=self._bf16, capture=on_gpu and self._world == 1
         )
+        # on a GPU one room for all batches, and so one step to capture: matching does not look at empty places
+        self._room = room_for(max(len(each.instances) for each in train_set.records)) if on_gpu else None
         self._optimiser = _optimiser(self._model, config, fused=on_gpu)
         self._identity = {
             "model": as_saved(dataclasses.asdict(model_config)),
@@ -187,7 +189,7 @@ class _Run:
         host = torch.Generator().manual_seed(seed)
         angles = draw_angles(len(batch), host, self._config.angle_std)
         flips = torch.rand(len(batch), generator=host) < 0.5
-        room = room_for(batch.most_objects())
+        room = self._room or room_for(batch.most_objects())
         batch = batch.to(self._device)
         if self._config.flip:
             batch = flip_batch(batch, flips)

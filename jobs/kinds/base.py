@@ -48,6 +48,7 @@ class StagePlan:
     unit: str  # what is counted: "samples"
     pairwise: bool = False
     aside: bool = False  # asked for after the end: the experiment stays what it is whatever comes of these shards
+    regardless: bool = False  # done with what there is once nothing before it is left to do, though some of it failed
     shards: Sequence[ShardPlan] = field(default_factory=tuple)
 
 

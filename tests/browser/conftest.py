@@ -97,7 +97,7 @@ def sign_in(page: Page, user: User) -> None:
     page.get_by_label("E-mail").fill(user.email)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/experiments/")
+    page.wait_for_url("**/teams/*/")
     page.close()
 
 

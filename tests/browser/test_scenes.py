@@ -104,6 +104,10 @@ def test_every_page_is_accessible(team: Team, bob: User, new_context: OpenContex
         phone.goto(f"/s/{token}/{tab}")
         check(phone)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, f"{tab} scrolls sideways on a phone"
+    alone = share(done, "one-chart", target="chart", scope={"experiment": str(done.code), "chart": "loss"})
+    phone.goto(f"/s/{alone}/")
+    expect(phone.locator("#loss .legend li").first).to_be_visible()
+    check(phone)
     phone.goto(f"/s/{token}/scenes/?at=1")
     expect(phone.locator("canopy-scene")).to_have_attribute("data-state", "ready")
     check(phone)

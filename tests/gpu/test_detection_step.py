@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -12,7 +14,14 @@ from engine.detection.rules import LabelRule
 from engine.detection.step import TrainStep
 from engine.detection.targets import Targets
 from kernels.detection import match, nms
-from tests.kernels.detection.checks import check_overlaps, check_suppress
+from tests.kernels.detection.checks import (
+    check_batch_norm_relu,
+    check_bias_relu,
+    check_focal_loss,
+    check_group_norm_relu,
+    check_overlaps,
+    check_suppress,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -30,6 +39,36 @@ def test_suppress(groups: int, count: int, threshold: float) -> None:
 @pytest.mark.parametrize(("anchors", "room"), [(49_104, 8), (1000, 512)])
 def test_best_overlaps(anchors: int, room: int) -> None:
     check_overlaps(match.launch, "cuda", 4, anchors, room)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 256, 64, 64), (2, 256, 4, 4), (3, 96, 19, 7)])
+def test_group_norm_relu(dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    check_group_norm_relu("cuda", dtype, shape, 32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "skips"), [((4, 64, 64, 64), False), ((2, 2048, 4, 4), True), ((3, 96, 19, 7), True)]
+)
+@pytest.mark.parametrize("limit", [math.inf, 6.0])
+def test_batch_norm_relu(
+    dtype: torch.dtype, training: bool, shape: tuple[int, int, int, int], skips: bool, limit: float
+) -> None:
+    check_batch_norm_relu("cuda", dtype, shape, training, skips, limit)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 256, 64, 64), (3, 70, 5, 7)])
+def test_bias_relu(dtype: torch.dtype, shape: tuple[int, int, int, int]) -> None:
+    check_bias_relu("cuda", dtype, shape)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("anchors", "classes"), [(49_104, 91), (777, 2)])
+def test_focal_loss(dtype: torch.dtype, anchors: int, classes: int) -> None:
+    check_focal_loss("cuda", dtype, 4, anchors, classes)
 
 
 def batch(seed: int, count: int = 4) -> Batch:

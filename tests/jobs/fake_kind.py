@@ -20,6 +20,7 @@ class FakeSpec(BaseModel):
     verifier: str = "strict"
     behaviour: str = "work"  # see tests.jobs.fake_run
     check: bool = True  # with the later stages
+    regardless: bool = False  # the last one also when others failed
 
 
 class FakeKind(Kind):
@@ -36,7 +37,7 @@ class FakeKind(Kind):
         stages = [StagePlan("work", "gpu", "numbers", shards=work)]
         if spec.check:
             stages.append(StagePlan("grade", "cpu", "numbers", pairwise=True, shards=[ShardPlan({}, 1)] * count))
-            stages.append(StagePlan("wrap", "cpu", "files", shards=[ShardPlan({}, 1)]))
+            stages.append(StagePlan("wrap", "cpu", "files", regardless=spec.regardless, shards=[ShardPlan({}, 1)]))
         return stages
 
     def create_rows(self, experiment: Experiment, spec: FakeSpec) -> None:

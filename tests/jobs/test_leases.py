@@ -179,6 +179,52 @@ def test_pairwise_shards_follow_their_partner_and_barriers_everybody(submit: Sub
     assert experiment.status == Status.FINISHED and experiment.finished_at
 
 
+def test_what_is_done_regardless_waits_for_all_that_can_still_be_done(submit: Submit) -> None:
+    experiment = submit(shards=3, regardless=True)
+    leases.fail(claimed(), "not a number", final=True)
+    leases.finish(claimed())
+    third = claimed()
+    leases.finish(claimed("cpu"))  # the second one's grade
+    assert (states(experiment, "grade"), states(experiment, "wrap")) == (["waiting", "done", "waiting"], ["waiting"])
+    leases.fail(third, "not a number", final=True)
+    assert states(experiment, "wrap") == ["queued"]
+    leases.finish(claimed("cpu"))
+    experiment.refresh_from_db()
+    assert experiment.status == Status.FAILED
+    assert experiment.reason == "work 0 failed: not a number (1 more failed)"
+
+    services.retry(experiment=experiment)
+    assert states(experiment, "work") == ["queued", "done", "queued"]
+    assert (states(experiment, "grade"), states(experiment, "wrap")) == (["waiting", "done", "waiting"], ["waiting"])
+    for _ in range(2):
+        leases.finish(claimed())
+        leases.finish(claimed("cpu"))
+    leases.finish(claimed("cpu"))
+    experiment.refresh_from_db()
+    assert (states(experiment, "wrap"), experiment.status) == (["done"], Status.FINISHED)
+
+
+def test_nothing_is_made_of_nothing(submit: Submit) -> None:
+    experiment = submit(shards=1, regardless=True)
+    leases.fail(claimed(), "not a number", final=True)
+    experiment.refresh_from_db()
+    assert (states(experiment, "wrap"), experiment.status) == (["waiting"], Status.FAILED)
+
+
+def test_the_death_of_what_is_done_regardless_changes_no_other_state(submit: Submit) -> None:
+    experiment = submit(shards=2, regardless=True)
+    leases.fail(claimed(), "not a number", final=True)
+    leases.finish(claimed())
+    leases.finish(claimed("cpu"))
+    make_due(claimed("cpu"))  # its worker is killed
+    assert leases.expire(timezone.now()) == 1
+    experiment.refresh_from_db()
+    assert (states(experiment, "wrap"), experiment.status) == (["queued"], Status.RUNNING)
+    leases.finish(claimed("cpu"))
+    experiment.refresh_from_db()
+    assert (experiment.status, experiment.reason) == (Status.FAILED, "work 0 failed: not a number")
+
+
 def test_finishing_at_the_same_moment_starts_the_last_stage_once(submit: Submit) -> None:
     """The race that chords lose: the last two shards finish together."""
     for _ in range(5):

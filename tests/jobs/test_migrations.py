@@ -23,6 +23,7 @@ BEFORE_FIRST_RELEASE = {
     "sampling.0002_verification",
     "sampling.0003_unknown_values",
     "sampling.0005_extra_draws",
+    "sharing.0002_targets",
 }
 
 

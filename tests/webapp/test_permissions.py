@@ -22,6 +22,9 @@ from tests.webapp.scenes import make_drawn, make_scenes, make_set
 from webapp.accounts.memberships import invite
 from webapp.accounts.models import Invitation, Team, User
 from webapp.api.models import make_token
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
 from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token
@@ -83,6 +86,23 @@ PAGES = {
     "experiment-search": Page(READ, ("team",)),
     "compare": Page(READ, ("team",)),
     "workers": Page(READ, ("team",)),
+    "team-home": Page(READ, ("team",)),
+    "boards": Page(READ, ("team",)),
+    "board-create": post(WRITE, "team", title="Autumn"),
+    "board-markdown": post(READ, "team", text="*so*"),
+    "board-pin-choices": Page(READ, ("team",)),
+    "board-pin": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "team"),  # without a body
+    "board": Page(READ, ("code",), code="board"),
+    "board-save": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code", code="board"),  # without a body
+    "board-tile": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code", code="board"),
+    "board-delete": post(WRITE, "code", code="board", confirm="delete"),
+    "board-versions": Page(READ, ("code",), code="board"),
+    "board-version": Page(READ, ("code", "version"), code="board"),
+    "board-restore": post(WRITE, "code", "version", code="board", base="1"),
+    "board-freeze": post(WRITE, "code", code="board"),
+    "board-frozen": Page(READ, ("code",), code="frozen"),
+    "board-frozen-numbers": Page(READ, ("code",), code="frozen"),
+    "board-frozen-delete": post(WRITE, "code", code="frozen"),
     "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
     "queue": Page(READ, ("team",)),
     "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
@@ -138,6 +158,7 @@ PAGES = {
     # What each kind of link opens, and what it does not: tests.webapp.sharing.test_scope.
     "shared": Page(PUBLIC, ("token",)),
     "embedded": Page(PUBLIC, ("token",)),
+    "shared-board": Page(PUBLIC, ("board_token",)),
     "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
@@ -184,7 +205,8 @@ class World:
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
         renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "scenes_token": "token"}
         renamed |= {"item_part": "part", "item": "key", "view_scene": "key", "view": "key"}
-        renamed |= {"comparison_token": "token"}
+        renamed |= {"comparison_token": "token", "board_token": "token"}
+        renamed |= {"version": "number"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
 
@@ -210,6 +232,7 @@ def world(
         experiment=experiment, name="samples.json", content_type="application/json", size=2, file=file
     )
     invitation = invite(team, role="member", by=alice)
+    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
     link = ShareLink.objects.create(
         experiment=experiment,
         token_prefix="secret",
@@ -223,6 +246,14 @@ def world(
         scope={"query": f"e={experiment.code}"},
         token_prefix="compar",
         token_hash=hash_token("comparison-token"),
+        created_by=alice,
+    )
+    ShareLink.objects.create(
+        team=team,
+        target="board",
+        scope={"board": str(board.code)},
+        token_prefix="boards",
+        token_hash=hash_token("board-token"),
         created_by=alice,
     )
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
@@ -257,6 +288,7 @@ def world(
             "token": "secret-token",
             "detection_token": "picture-token",
             "comparison_token": "comparison-token",
+            "board_token": "board-token",
             "number": 0,
             "picture_part": "prediction",
             "scenes_token": "scenes-token",
@@ -265,6 +297,7 @@ def world(
             "view_scene": "0",
             "view": "0-1",
             "picture": detection.pictures.earliest("pk").code,
+            "version": 1,
             "uidb64": "MQ",
             "reset": "set-password",
         },
@@ -276,6 +309,8 @@ def world(
             "invitation": Invitation.objects.get().code,
             "link": link.code,
             "api_token": token.code,
+            "board": board.code,
+            "frozen": freeze(board, boards.Author.of(alice)).code,
             "data_set": DataSet.objects.create(team=team, name="cells", source="upload").code,
         },
         clients={"anonymous": Client(), "share": share} | {who: as_user(user) for who, user in signed_in.items()},

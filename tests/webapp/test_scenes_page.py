@@ -159,6 +159,17 @@ def test_a_share_link_shows_scenes_and_no_way_to_make_some(team: Team) -> None:
     assert stranger.get(f"/s/{token}/make/").status_code == 404
 
 
+def test_a_stranger_is_not_told_why_a_scene_failed(team: Team) -> None:
+    experiment = make_scenes(team)
+    scene = ask_for(experiment)
+    experiment.shards.filter(stage="generate").update(status="failed", reason="/srv/secret is full")
+    SceneRun.objects.filter(experiment=experiment, stage="latents").update(reused_from=make_scenes(team, drawn=0))
+    state = Client().get(f"/s/{share(experiment)}/live.json").json()["kind"]
+    assert "secret" not in json.dumps(state) and all(run["reused_from"] is None for run in state["runs"])
+    row = next(row for row in state["scenes"] if row["number"] == scene.number)
+    assert row["status"] == "failed" and "cameras" not in row["values"]
+
+
 def test_a_share_link_can_leave_scenes_out(team: Team) -> None:
     experiment = make_scenes(team)
     token, stranger = share(experiment, include_samples=False), Client()
@@ -228,3 +239,15 @@ def test_a_kept_stage_is_told_where_an_experiment_failed(team: Team, bob: User, 
     SceneRun.objects.filter(experiment=experiment, stage="latents").update(stopped="not finite")
     text = checked(as_user(bob).get(address(experiment, "make")))
     assert "A retry goes on where it stopped" in text
+
+
+@pytest.mark.parametrize("chart", ["loss", "scores"])
+def test_a_chart_can_be_shared_alone(chart: str, team: Team) -> None:
+    experiment = make_scenes(team)
+    scope = {"experiment": str(experiment.code), "chart": chart}
+    token = share(experiment, target="chart", scope=scope)
+    text = checked(Client().get(f"/s/{token}/"))
+    assert f'id="{chart}"' in text and "<canopy-scene" not in text and 'id="gallery"' not in text
+    state = Client().get(f"/s/{token}/live.json").json()["kind"]
+    assert set(state) == ({"runs", "losses"} if chart == "loss" else {"scores"})
+    assert Client().get(f"/s/{token}/data/scene/1.json").status_code == 404

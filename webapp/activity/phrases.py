@@ -46,6 +46,13 @@ PHRASES = {
     "scene-set-delete": "deleted the set of scenes",
     "worker-drain": "drained or resumed a worker",
     "queue-order": "changed the order of the queue",
+    "board-create": "made a board",
+    "board-save": "saved the board",
+    "board-delete": "deleted the board",
+    "board-restore": "restored a version of the board",
+    "board-freeze": "froze the board",
+    "board-frozen-delete": "deleted the frozen board",
+    "board-pin": "pinned to a board",
     "share-create": "made a share link",
     "share-pause": "paused the share link",
     "share-resume": "resumed the share link",
@@ -74,6 +81,12 @@ PHRASES = {
     "remove_price": "removed the price",
     "drain_worker": "drained or resumed a worker",
     "order_queue": "changed the order of the queue",
+    "create_board": "made a board",
+    "save_board": "saved the board",
+    "delete_board": "deleted the board",
+    "restore_board": "restored a version of the board",
+    "freeze_board": "froze the board",
+    "delete_frozen_board": "deleted the frozen board",
     "make_share_link": "made a share link",
     "pause_share_link": "paused the share link",
     "resume_share_link": "resumed the share link",
@@ -82,7 +95,14 @@ PHRASES = {
     "add_problem_set": "uploaded a problem set",
 }
 # They take a POST and change nothing that a team keeps.
-NO_CHANGE = {"experiment-estimate", "estimate_experiment", "preview_extra_draw", "share-words"}
+NO_CHANGE = {
+    "experiment-estimate",
+    "estimate_experiment",
+    "preview_extra_draw",
+    "share-words",
+    "board-markdown",
+    "board-tile",
+}
 
 
 def phrase(action: str) -> str:

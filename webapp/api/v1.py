@@ -7,7 +7,7 @@ from typing import Any
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from webapp.api import detection, errors, events, experiments, prices, queue, results, scenes, shares, teams
+from webapp.api import boards, detection, errors, events, experiments, prices, queue, results, scenes, shares, teams
 from webapp.api.auth import TokenAuth
 from webapp.api.schemas import EXAMPLE_CODE
 
@@ -102,6 +102,7 @@ api = CanopyAPI(
 errors.install(api)
 for router in (
     teams.router,
+    boards.router,
     queue.router,
     prices.router,
     experiments.router,

@@ -2,8 +2,8 @@
 
 A kind's part is the object ``PAGE`` in ``webapp/experiments/<kind>/page.py``, and its templates are
 ``templates/experiments/<kind>/overview.html`` plus one per tab. What it adds to the compare page is the object
-``COMPARISON`` in ``compare.py`` beside it, with the template ``compare.html``. A new kind adds folders and edits
-nothing here.
+``COMPARISON`` in ``compare.py`` beside it, with the template ``compare.html``. What of both can stand on a board are
+their ``tiles``: see kind_tiles. A new kind adds folders and edits nothing here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.http import HttpRequest
 
 from jobs.models import Experiment
+from webapp.experiments.kind_tiles import ComparisonTile, Tile
 from webapp.experiments.offline.content import Offline
 
 if TYPE_CHECKING:
+    from engine.cost import Prices
     from webapp.experiments.compare.query import CompareQuery, Line
     from webapp.experiments.page import Page
 
@@ -73,6 +75,7 @@ class KindPage(ABC):
     pictures: ClassVar[Mapping[str, Callable[[Experiment, str], bytes | None]]] = {}
     # Of the page's actions those that not every kind has: "more" (draw more samples), "regrade", "score", "audit".
     actions: ClassVar[frozenset[str]] = frozenset()
+    tiles: ClassVar[Sequence[Tile]] = ()
     # How names of artifacts end that hold numbers or pixels alone: anonymous links give them as they are.
     nameless: ClassVar[tuple[str, ...]] = ()
     samples_are: ClassVar[str] = "sample texts"  # what a share link may leave out, in words; empty: nothing
@@ -80,6 +83,11 @@ class KindPage(ABC):
     def spelled(self, experiment: Experiment, setting: str) -> str | None:
         """What people call the value of ``setting``, where that is not how the Spec writes it."""
         return None
+
+    def charged(self, experiments: Sequence[Experiment], prices: Prices) -> Mapping[int, float]:
+        """US$ that services outside this installation charged for each experiment, by its id; in a fixed number of
+        queries. What its own workers cost is known from their time."""
+        return {}
 
     def offline(self, experiment: Experiment, state: Json, data: Json) -> Offline:
         """What an offline copy shows, from the live state and the figures' data as this visitor sees them."""
@@ -95,6 +103,7 @@ class KindPage(ABC):
 
 
 class KindComparison(ABC):
+    tiles: ClassVar[Sequence[ComparisonTile]] = ()
     intro_template: ClassVar[str] = ""  # shown while nothing is chosen, with what ``intro`` gives
 
     def intro(self) -> Json:

@@ -70,6 +70,7 @@ def _context(
         context["share"] = offer(Thing("comparison", "This comparison", scope))
     context |= kind_comparison(same_kind[0].kind).context(same_kind, lines, query)
     return context | {
+        "pin_tiles": " ".join(each.name for each in kind_comparison(same_kind[0].kind).tiles),
         "kind_template": f"experiments/{same_kind[0].kind}/compare.html",
         "baseline": same_kind[0],
         "is_running": any(not each.has_ended for each in same_kind),

@@ -35,13 +35,13 @@ COLUMNS = [
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The experiments of the team seen last; somebody without a team makes one first."""
+    """The page of the team seen last; somebody without a team makes one first."""
     teams = Team.objects.filter(memberships__user=cast(User, request.user)).order_by("memberships__joined_at")
     codes = [str(code) for code in teams.values_list("code", flat=True)]
     if not codes:
         return redirect("team-new")
     seen = request.session.get(SESSION_TEAM)
-    return redirect("experiments", seen if seen in codes else codes[0])
+    return redirect("team-home", seen if seen in codes else codes[0])
 
 
 @require_safe

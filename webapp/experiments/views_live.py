@@ -120,6 +120,7 @@ def _render(request: HttpRequest, page: Page, tab: str, template: str) -> HttpRe
         "urls": {"live": page.url("live"), "overview": page.url(), "socket": page.socket_path},
         "colour": f"c{experiment.colour_slot}",
         "priorities": Priority.choices,
+        "pin_tiles": " ".join(each.name for each in page.kind.tiles),
         "only": page.chart,
         "base": "experiments/detail_shared.html" if page.is_shared else "experiments/detail.html",
     }

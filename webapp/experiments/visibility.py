@@ -19,8 +19,13 @@ def shared_view(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_kind(part: dict[str, Any]) -> dict[str, Any]:
-    """A kind's part without pictures that people tried and without the faults of their data: both name files."""
+    """A kind's part without pictures that people tried and without the faults of their data, which name files; without
+    why a scene failed, which may quote a path, and without the other experiments of the team that stages come from."""
     shown = dict(part)
+    if "scenes" in shown:
+        shown["scenes"] = [row | {"reason": ""} for row in shown["scenes"]]
+    if "losses" in shown:
+        shown["runs"] = [row | {"reused_from": None} for row in shown["runs"]]
     if "tries" in shown:
         shown["tries"] = []
     if shown.get("data"):

@@ -37,9 +37,14 @@ def check_image(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     """An image as (H, W, 3) RGB, grey and transparent ones converted. Raises ImageError."""
+    return np.array(open_image(path, max_pixels))
+
+
+def open_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An image decoded and in RGB. Raises ImageError."""
     with _opened(path, max_pixels) as image:
         _decode(image)
-        return np.array(image.convert("RGB"))
+        return image.convert("RGB")
 
 
 def _opened(path: Path, max_pixels: int) -> Image.Image:

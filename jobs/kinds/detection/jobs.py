@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from engine.detection.rules import LabelRule
-from jobs.kinds.data_sets import allowed_path
+from jobs.kinds.data_sets import allowed_path, remove_after_commit
 from jobs.kinds.detection.checks import planned_epochs, weights_file
 from jobs.kinds.detection.data import detection_folder
 from jobs.kinds.detection.models import AngleScore, DataSet, Prepared, Run, TriedDetections, TriedImage, TriedPicture
@@ -17,7 +17,7 @@ from jobs.kinds.detection.plan import EVALUATE, EXPORT, PREPARE, TRAIN
 from jobs.kinds.detection.spec import BUILTIN, DOOM, SHAPES, DetectionSpec
 from jobs.kinds.detection.store import data_set_of, run_of
 from jobs.kinds.stored import bring_back, local_file
-from jobs.models import Experiment, Shard
+from jobs.models import Artifact, Experiment, Shard
 
 _QUALITY_RULES = ("largest", "ellipse")  # measured always: they are what the choice is about
 _MOST_PICTURES = 4_000  # of an experiment's predictions
@@ -112,10 +112,15 @@ def _run_folder(experiment: Experiment, run: Run) -> Path:
     return experiment_folder(experiment) / f"run-{run.index}"
 
 
+def _last(run: Run) -> str:
+    """The kept checkpoint of a run that trains."""
+    return f"last-{slug(run)}.pt"
+
+
 def _train_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
     run = run_of(shard)
     folder = _run_folder(shard.experiment, run)
-    bring_back(shard, folder / "last.pt", f"last-{slug(run)}.pt")
+    bring_back(shard, folder / "last.pt", _last(run))
     return {
         "done": run.epochs,
         "data": _source(shard, spec),
@@ -171,9 +176,9 @@ def _evaluate_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
 
 
 def best_runs(experiment: Experiment) -> list[Run]:
-    """The best seed of each method by AP on the validation images, in order."""
+    """The best trained seed of each method by AP on the validation images, in order."""
     best: dict[tuple[str, str, float | None], Run] = {}
-    for run in Run.objects.filter(experiment=experiment).order_by("index"):
+    for run in Run.objects.filter(experiment=experiment).exclude(stopped="").order_by("index"):
         key = (run.architecture, run.rule, run.delta)
         if key not in best or (run.best_ap or 0.0) > (best[key].best_ap or 0.0):
             best[key] = run
@@ -218,6 +223,19 @@ def _export_job(shard: Shard, spec: DetectionSpec) -> dict[str, Any]:
         ],
         "scores": score_rows(shard.experiment),
     }
+
+
+def clear_drafts(experiment: Experiment) -> None:
+    """Remove what only unfinished training needs: all checkpoints but those that a retried run goes on from."""
+    runs = list(Run.objects.filter(experiment=experiment))
+    trained = [run for run in runs if run.stopped]
+    checkpoints = Artifact.objects.filter(experiment=experiment, name__in=[_last(run) for run in trained])
+    stored = [str(each.file.name) for each in checkpoints]
+    checkpoints.delete()
+    folder = experiment_folder(experiment)
+    remove_after_commit(*stored, folder=folder if trained == runs else folder / "files")
+    for run in trained:
+        remove_after_commit(folder=_run_folder(experiment, run))
 
 
 # --- try an image -----------------------------------------------------------------------------------------------------

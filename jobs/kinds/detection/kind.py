@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import Any
-
-from django.db import transaction
 
 from jobs.kinds.base import Kind, Row, StagePlan
 from jobs.kinds.detection import live, store
 from jobs.kinds.detection.checks import check_spec, data_set, planned_epochs
-from jobs.kinds.detection.jobs import experiment_folder, make_job
+from jobs.kinds.detection.jobs import clear_drafts, make_job
 from jobs.kinds.detection.models import TriedImage
-from jobs.kinds.detection.plan import EXPORT, TRY, stages
+from jobs.kinds.detection.plan import stages
 from jobs.kinds.detection.spec import DetectionSpec
 from jobs.models import Experiment, Shard
 
@@ -39,11 +36,9 @@ class DetectionKind(Kind):
 
     def record(self, shard: Shard, rows: Sequence[Row], seq: int) -> int:
         new = store.record(shard, rows, seq)
-        if shard.stage in (EXPORT, TRY):
-            # Its last row follows its files, which are kept in this transaction at the latest; then the drafts go.
-            folder = experiment_folder(shard.experiment)
-            if any(row["is"] == "exported" for row in rows):
-                transaction.on_commit(lambda: shutil.rmtree(folder, ignore_errors=True))
+        if any(row["is"] == "exported" for row in rows):
+            # The row follows its files, which are kept in this transaction at the latest; then the drafts go.
+            clear_drafts(shard.experiment)
         return new
 
     def changes(self, experiment: Experiment, after: int) -> dict[str, Any]:

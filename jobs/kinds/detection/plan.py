@@ -48,8 +48,8 @@ def runs(spec: DetectionSpec) -> list[RunPlan]:
 
 
 def stages(spec: DetectionSpec, epochs: int, tries: Sequence[Sequence[float]] = ()) -> list[StagePlan]:
-    """Prepare, then a train and an evaluate shard for each run, then the files; ``tries``: the angles of each image
-    that was tried afterwards."""
+    """Prepare, then a train and an evaluate shard for each run, then the files, of what was trained; ``tries``: the
+    angles of each image that was tried afterwards."""
     prepare = StagePlan(PREPARE, queue="cpu", unit="%", shards=[ShardPlan({}, 100)])
     if not spec.train:
         return [prepare]
@@ -60,7 +60,7 @@ def stages(spec: DetectionSpec, epochs: int, tries: Sequence[Sequence[float]] = 
         prepare,
         StagePlan(TRAIN, queue="gpu", unit="epochs", shards=train),
         StagePlan(EVALUATE, queue="gpu", unit="angles", pairwise=True, shards=evaluate),
-        StagePlan(EXPORT, queue="cpu", unit="files", shards=[ShardPlan({}, len(planned) + 2)]),
+        StagePlan(EXPORT, queue="cpu", unit="files", regardless=True, shards=[ShardPlan({}, len(planned) + 2)]),
         StagePlan(
             TRY,
             queue="cpu",

@@ -59,7 +59,6 @@ def train_run(job: dict[str, Any], context: Context) -> None:
         return
     assert result.best is not None, "a run has at least one epoch"
     context.artifact(result.best, f"best-{job['slug']}.safetensors", "application/octet-stream")
-    context.artifact(folder / CHECKPOINT, f"last-{job['slug']}.pt", "application/octet-stream")
     context.row({"is": "trained", "stopped": result.stopped, "epochs": result.epochs})
 
 
@@ -181,7 +180,7 @@ class RunHooks:
         }
         row = {"is": "epoch", "epoch": stats.epoch, "values": values}
         with (self._folder / JOURNAL).open("a") as journal:
-            journal.write(json.dumps(row) + "\n")
+            journal.write(f"\n{json.dumps(row)}\n")  # on a line of its own, whatever an attempt that died left
             journal.flush()
             os.fsync(journal.fileno())
         self._context.row(row)

@@ -13,6 +13,7 @@ from jobs.models import Experiment
 MOST_SCENES = 200  # in a snapshot, the newest
 _RUN = ("stage", "steps", "progress", "seconds", "stopped")
 _VIEW = ("index", "scene", "view", "step", "psnr", "depth_error")
+_SCENE_VALUES = ("grid", "seconds", "memory", "downloads")
 _SCORE = ("subject", "metric", "value", "details")
 
 
@@ -24,7 +25,8 @@ def changes(experiment: Experiment, after: int) -> dict[str, Any]:
     losses        [{stage, step, values: {part: value}}]; a run has at most some 200 points
     views         [{index, scene, view, step, psnr, depth_error, has_depth}], held-out views
     scenes        [{number, code, folder, operation, settings, seed, parent, other, state, status, reason, values,
-                  previews, created}]; a snapshot has the newest 200. parent, other: numbers or None
+                  previews, created}]; a snapshot has the newest 200, all without their cameras. parent, other: numbers
+                  or None
     scores        [{subject, metric, value, details}]
     counts        {"drawn", "scenes"}: of all scenes
     """
@@ -75,7 +77,10 @@ def scenes(experiment: Experiment, after: int = 0, number: int | None = None) ->
     for scene in newest[:MOST_SCENES]:
         shard = shards.get((scene.stage, scene.shard))
         if scene.seq > after or (shard is not None and shard.seq > after) or not after:
-            told.append(scene_state(scene, shard.status if shard else "waiting", shard.reason if shard else ""))
+            row = scene_state(scene, shard.status if shard else "waiting", shard.reason if shard else "")
+            if number is None:  # cameras and flights of 200 scenes would be most of the page's first state
+                row["values"] = {name: row["values"][name] for name in _SCENE_VALUES if name in row["values"]}
+            told.append(row)
     return told[::-1]
 
 

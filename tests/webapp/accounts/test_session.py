@@ -31,7 +31,7 @@ def test_sign_up_makes_a_person_with_a_team(client: Client) -> None:
     team = Team.objects.get()
     assert user.email == "dana@example.org"
     assert team.memberships.get().role == "owner"
-    assert response.redirect_chain[-1][0] == reverse("experiments", args=[team.code])
+    assert response.redirect_chain[-1][0] == reverse("team-home", args=[team.code])
     assert "No experiments yet" in response.content.decode()
 
 

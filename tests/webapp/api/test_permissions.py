@@ -27,6 +27,10 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken, make_token
 from webapp.api.pages import document
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
+from webapp.boards.models import Board, FrozenBoard
 from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 
@@ -70,6 +74,19 @@ OPERATIONS = {
     "add_price": Operation(manage(201), PRICE),
     "change_price": Operation(manage(200), PRICE | {"name": "lab"}),
     "remove_price": Operation(manage(204)),
+    "list_boards": Operation(READ),
+    "create_board": Operation(write(201), {"title": "Autumn"}),
+    "get_board": Operation(READ),
+    "save_board": Operation(write(200), {"title": "Winter", "base": 1}),
+    "delete_board": Operation(write(204)),
+    "list_board_versions": Operation(READ),
+    "restore_board": Operation(write(200), {"base": 1}),
+    "list_frozen_boards": Operation(READ),
+    "freeze_board": Operation(write(201)),
+    "get_frozen_board": Operation(READ),
+    "delete_frozen_board": Operation(write(204)),
+    "list_tiles": Operation(READ),
+    "get_usage": Operation(READ),
     "list_workers": Operation(READ),
     # The owner is the operator too; there is no such worker.
     "drain_worker": Operation((401, 404, 403, 403, 404, 403, 403, 403, 404), {"worker": "gpu@nowhere"}),
@@ -184,7 +201,15 @@ def ask(name: str, token: str, team: object, experiment: object) -> int:
     """The status, after the whole answer was read as servers read it. ``experiment``: the code of what it is about."""
     method, path = operations()[name]
     values = {"team": team, "code": experiment, "name": "problems.csv", "problem": 0, "index": 0, "run": 0}
-    values |= {"data_set": experiment, "scene_set": experiment, "number": 1, "price": PRICE_CODE, "link": LINK_CODE}
+    values |= {
+        "data_set": experiment,
+        "scene_set": experiment,
+        "price": PRICE_CODE,
+        "link": LINK_CODE,
+        "board": experiment,
+        "frozen": experiment,
+        "number": 1,
+    }
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     body, file = OPERATIONS[name].body, OPERATIONS[name].file
 
@@ -215,7 +240,7 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         if expected == 204 and not type(about)._base_manager.filter(pk=about.pk).exists():
             continue  # the first who may delete it did
         if (
-            name in {"draw_more", "draw_where_it_helps", "add_problem_set"}
+            name in {"draw_more", "draw_where_it_helps", "add_problem_set", "save_board"}
             and expected < 300
             and _was_done(name, experiment)
         ):
@@ -223,8 +248,12 @@ def test_operation(name: str, tokens: dict[str, str], team: Team, experiment: Ex
         assert ask(name, tokens[who], team.code, about.code) == expected, who
 
 
-def subject(name: str, experiment: Experiment) -> Experiment | DataSet | SceneSet:
-    """What an operation is about: the experiment, one of the kind it wants, or a data set."""
+def subject(name: str, experiment: Experiment) -> Experiment | DataSet | SceneSet | Board | FrozenBoard:
+    """What an operation is about: the experiment, one of the kind it wants, a data set, or a board."""
+    if "{board}" in operations()[name][1] or "{frozen}" in operations()[name][1]:
+        author = boards.Author(None, "Alice")
+        board = boards.create(experiment.team, Content(title="Summer"), author)
+        return freeze(board, author) if "{frozen}" in operations()[name][1] else board
     if "{scene_set}" in operations()[name][1]:
         return SceneSet.objects.create(team=experiment.team, name="rooms", source="upload")
     if OPERATIONS[name].kind == "scenes":
@@ -242,6 +271,8 @@ def subject(name: str, experiment: Experiment) -> Experiment | DataSet | SceneSe
 def _was_done(name: str, experiment: Experiment) -> bool:
     from jobs.kinds.sampling.models import ProblemSet
 
+    if name == "save_board":  # each knows the first version only
+        return Board.objects.get().version > 1
     if name == "draw_where_it_helps":
         return "extra" in Experiment.objects.get(pk=experiment.pk).spec
     if name == "draw_more":

@@ -19,6 +19,9 @@ from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team, User
 from webapp.api.models import ApiToken
 from webapp.api.pages import document
+from webapp.boards import services as boards
+from webapp.boards.content import Content
+from webapp.boards.freezing import freeze
 from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 
@@ -71,6 +74,8 @@ def test_answers_are_as_documented(
     scene_set = SceneSet.objects.create(team=team, name="rooms", source="upload")
     code = {"detection": detected, "scenes": scenes}.get(OPERATIONS[name].kind, experiment).code
     known = {"team": str(team.code), "code": str(code), "name": "coverage.csv", "data_set": str(data_set.code)}
+    board = boards.create(team, Content(title="Summer"), boards.Author.of(alice))
+    known |= {"board": str(board.code), "frozen": str(freeze(board, boards.Author.of(alice)).code), "number": "1"}
     Price.objects.create(team=team, code=PRICE_CODE, **PRICE | {"name": "lab"})
     known |= {"price": str(PRICE_CODE), "scene_set": str(scene_set.code), "number": 1}
     known["link"] = str(LINK_CODE)

@@ -17,6 +17,8 @@ from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_permissions import names
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
+from webapp.boards import services
+from webapp.boards.content import Content
 from webapp.experiments.sampling.page import SamplingPage
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import all_targets
@@ -31,41 +33,44 @@ LINKS = (
     "comparison",
     "frozen comparison",
     "pictures",
+    "board",
+    "frozen board",
 )
 # What the holder of each link gets, in the order of LINKS.
 REACH: dict[str, tuple[int, ...]] = {
-    "shared": (200,) * 9,
-    "embedded": (200,) * 9,
-    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200),
-    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404),
-    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404),
-    "shared-data nothing": (404,) * 9,
-    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200),
-    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200),
-    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404),
-    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404),
-    "shared-tab log": (404,) * 9,
-    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404),
-    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404),
-    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404),
-    "shared-download log.txt": (404,) * 9,
-    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404),
-    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact other": (404,) * 9,
-    "shared-item": (404,) * 9,  # sampling and detection have none
-    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200),
-    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200),
-    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200),
-    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404),
-    "shared-compared 1": (404,) * 9,
+    "shared": (200,) * 11,
+    "embedded": (200,) * 11,
+    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200, 404, 404),
+    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-data nothing": (404,) * 11,
+    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab log": (404,) * 11,
+    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
+    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download log.txt": (404,) * 11,
+    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact other": (404,) * 11,
+    "shared-item": (404,) * 11,  # sampling and detection have none
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
+    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
+    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404, 404, 404),
+    "shared-compared 1": (404,) * 11,
+    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 404, 200, 200),
 }
 
 
 def test_every_shared_address_and_target_is_in_the_table() -> None:
     below = {name for name in names(get_resolver().url_patterns) if name == "embedded" or name.startswith("shared")}
     assert below == {row.split()[0] for row in REACH}
-    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison"}
+    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison", "board"}
 
 
 @pytest.fixture
@@ -84,7 +89,11 @@ def world(
     code = {"experiment": str(experiment.code)}
     chart = code | {"chart": "coverage"}
     framed: dict[str, Any] = {"embed_hosts": ["lab.example.org"]}
+    tile = {"type": "experiment", "id": "curve", "name": "coverage", "w": 6, "h": 9} | code
+    board = services.create(team, Content(title="Autumn", tiles=[tile]), services.Author(None, "Alice"))
     links = {
+        "board": link("board", {"board": str(board.code)}, **framed),
+        "frozen board": link("board", {"board": str(board.code)}, freeze=True, **framed),
         "experiment": link("experiment", code, **framed),
         "no samples": link("experiment", code, include_samples=False, **framed),
         "frozen": link("experiment", code, freeze=True, **framed),

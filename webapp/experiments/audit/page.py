@@ -14,6 +14,7 @@ from engine.verification import VERIFIERS
 from jobs.kinds.audit.models import OUTCOMES, AuditedProblem
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Chart, Download, KindPage
+from webapp.experiments.kind_tiles import Tile
 from webapp.experiments.offline.content import Figure, Line, Offline, Table
 from webapp.experiments.page import Page
 from webapp.experiments.sampling.page import PAGE as SAMPLING
@@ -60,8 +61,37 @@ def _csv(rows: Iterable[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
+PANELS = "experiments/audit/panels"
+SCRIPT = "webapp/js/tiles_audit.js"
+STYLES = ("webapp/css/audit.css",)
+KPIS = {
+    "mistaken": "Problems it gets wrong",
+    "flaky": "Flaky",
+    "negative": "False negatives",
+    "positive": "False positives",
+    "undecided": "Undecided",
+    "audited": "Problems audited",
+}
+
+
+def _verdicts(page: Page) -> dict[str, Any]:
+    verifier = page.experiment.spec.get("verifier", "")
+    return {
+        "verifier": VERIFIERS[verifier].title if verifier in VERIFIERS else verifier,
+        "audit_url": page.url("download", name="audit.csv"),
+    }
+
+
+TILES = (
+    Tile("kpis", "Key figures", f"{PANELS}/kpis.html", SCRIPT, width=12, height=3),
+    *(Tile(f"kpi-{name}", title, f"{PANELS}/kpis.html", SCRIPT, width=3, height=3) for name, title in KPIS.items()),
+    Tile("audit", "Verdicts on known answers", f"{PANELS}/audit.html", SCRIPT, _verdicts, 12, 9, styles=STYLES),
+)
+
+
 class AuditPage(KindPage):
     tabs = ()
+    tiles = TILES
     samples_are = ""
     charts = {
         "audit": Chart(
@@ -90,11 +120,7 @@ class AuditPage(KindPage):
         return SAMPLING.spelled(experiment, setting)
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
-        verifier = page.experiment.spec.get("verifier", "")
-        return {
-            "verifier": VERIFIERS[verifier].title if verifier in VERIFIERS else verifier,
-            "audit_url": page.url("download", name="audit.csv"),
-        }
+        return _verdicts(page)
 
 
 PAGE = AuditPage()

@@ -14,6 +14,7 @@ from jobs.kinds.detection.spec import ARCHITECTURES
 from jobs.models import Experiment
 from webapp.experiments.compare.query import CompareQuery, Line
 from webapp.experiments.detection.methods import Method, methods_of
+from webapp.experiments.detection.tiles import COMPARISON_TILES
 from webapp.experiments.kind_pages import Json, KindComparison
 
 METRICS = {"ap75": "AP75", "ap50": "AP50", "ap": "AP"}
@@ -34,6 +35,8 @@ class Row:
 
 
 class DetectionComparison(KindComparison):
+    tiles = COMPARISON_TILES
+
     def context(self, experiments: Sequence[Experiment], lines: Sequence[Line], query: CompareQuery) -> Json:
         methods = _methods(experiments)
         scores = _scores(experiments, methods)

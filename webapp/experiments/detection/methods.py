@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from engine.detection.published import ANGLES, PUBLISHED, SOURCE
 from jobs.kinds.detection.plan import method_title
 from jobs.kinds.detection.spec import ARCHITECTURES
+from jobs.models import Experiment
 
 # Colour slots of tokens.css; "+" is the rule with the RU loss. The others take what is left, in order.
 OWN_SLOT = {"none": 1, "largest": 5, "ellipse": 2, "ellipse+": 3, "perfect": 8, "random": 4, "rotiou": 7}
@@ -136,3 +137,14 @@ def rules_of(names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {"rule": rule, "title": method_title(rule, None), "slot": slot} for rule, slot in zip(plain, slots, strict=True)
     ]
+
+
+def plan_json(experiment: Experiment, methods: list[Method], *, with_paper: bool) -> dict[str, Any]:
+    """What the page's scripts need to know of an experiment and what never changes in it."""
+    spec = experiment.spec
+    return {
+        "methods": [method.as_json() for method in methods],
+        # The labels of the first two are always measured.
+        "rules": rules_of(["largest", "ellipse", *spec.get("rules", [])]),
+        **({"paper": published_json()} if with_paper else {}),
+    }

@@ -12,9 +12,10 @@ from jobs.models import Experiment
 from webapp.experiments.detection import pictures, tables, tryout
 from webapp.experiments.detection.gallery import CHOSEN, Filters, gallery
 from webapp.experiments.detection.images import ORDERS, SPLITS, ImageFilters, browse
-from webapp.experiments.detection.methods import Method, methods_of, published_json, rules_of
+from webapp.experiments.detection.methods import Method, methods_of, plan_json
 from webapp.experiments.detection.offline import offline_content
 from webapp.experiments.detection.scores import ScoreFilters, details
+from webapp.experiments.detection.tiles import TILES
 from webapp.experiments.kind_pages import Chart, Download, Json, KindPage, Tab
 from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
@@ -40,6 +41,7 @@ class DetectionPage(KindPage):
         Tab("images", "Images", has_samples=True),
         Tab("try", "Try an image", has_samples=True, has_count=True),
     )
+    tiles = TILES
     samples_are = "pictures"
     data = {"gates": gates_data}
     charts = {
@@ -110,18 +112,6 @@ class DetectionPage(KindPage):
             "seeds": sorted({seed for method in methods for seed in method.seeds}),
             "part": "experiments/detection/predictions_part.html",
         }
-
-
-def plan_json(experiment: Experiment, methods: list[Method], *, with_paper: bool) -> Json:
-    """What the page's scripts need to know of an experiment and what never changes in it."""
-    spec = experiment.spec
-    return {
-        "methods": [method.as_json() for method in methods],
-        "rules": rules_of(
-            ["largest", "ellipse", *spec.get("rules", [])]
-        ),  # the labels of these two are always measured
-        **({"paper": published_json()} if with_paper else {}),
-    }
 
 
 def classes_of(experiment: Experiment) -> list[str]:

@@ -19,6 +19,7 @@ from webapp.experiments.sampling.measured import measure, time_title
 from webapp.experiments.sampling.pairs import pair_of
 from webapp.experiments.sampling.priced import duel_of, frontiers, published_attempts
 from webapp.experiments.sampling.published import overlays
+from webapp.experiments.sampling.tiles import COMPARISON_TILES
 from webapp.prices.table import prices_of
 
 Json = dict[str, Any]
@@ -26,6 +27,7 @@ Json = dict[str, Any]
 
 class SamplingComparison(KindComparison):
     intro_template = "experiments/sampling/compare_intro.html"
+    tiles = COMPARISON_TILES
 
     def intro(self) -> Json:
         return {"attempts": published_attempts()}

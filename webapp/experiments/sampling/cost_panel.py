@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.cost import Cost, Prices, token_dollars
+from engine.endpoint import is_hosted
 from jobs.models import Experiment
 from webapp.experiments.sampling.amounts import write_dollars, write_flops, write_seconds
 from webapp.experiments.sampling.costs import costs_of
@@ -60,6 +62,23 @@ def cost_panel(experiment: Experiment) -> dict[str, Any]:
         "missing": [f"{names[axis]}: {reason}." for axis, reason in costs.why.items()],
         "source": " ".join(costs.notes[axis] for axis in ("flops", "dollars") if costs.notes.get(axis)),
     }
+
+
+def charged_by_services(experiments: Sequence[Experiment], prices: Prices) -> dict[int, float]:
+    """US$ for the tokens that hosted models' services counted, by experiment id; without those that have no price."""
+    hosted = {each.pk: token_price(str(each.spec.get("model", "")), prices) for each in experiments if _is_hosted(each)}
+    priced = [each for each in experiments if hosted.get(each.pk)]
+    every = load_counters(priced) if priced else {}
+    found = {}
+    for pk, counters in every.items():
+        price = hosted[pk]
+        assert price is not None
+        found[pk] = float(token_dollars(price, int(counters.prompt_tokens.sum()), int(counters.tokens.sum())))
+    return found
+
+
+def _is_hosted(experiment: Experiment) -> bool:
+    return is_hosted(str(experiment.spec.get("model", ""))) and not experiment.spec.get("imported")
 
 
 def _charged(measured: Measured, counters: Counters, prices: Prices) -> list[Row]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.http import HttpRequest
 
+from engine.cost import Prices
 from engine.verification import VERIFIERS, compares_answers
 from jobs.kinds.sampling.models import Problem, ProblemSet, Sample, Verdict
 from jobs.kinds.sampling.rewards import rewards_of
@@ -16,16 +18,18 @@ from webapp.experiments.kind_pages import Chart, Download, KindPage, Tab
 from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
 from webapp.experiments.sampling import analysis, report, samples, tables
-from webapp.experiments.sampling.cost_panel import cost_panel
+from webapp.experiments.sampling.cost_panel import charged_by_services, cost_panel
 from webapp.experiments.sampling.filters import ORDERS, Filters
 from webapp.experiments.sampling.highlight import split_at_answer
 from webapp.experiments.sampling.offline import download_size, offline_content
+from webapp.experiments.sampling.tiles import TILES
 
 _MOST_GROUPS = 8  # numbers of samples of an extra draw that its setting spells out
 
 
 class SamplingPage(KindPage):
     tabs = (Tab("samples", "Samples", has_samples=True, has_count=True), Tab("analysis", "Analysis"))
+    tiles = TILES
     actions = frozenset({"more", "regrade", "score", "audit"})
     data = {"forecast": analysis.forecast_data, "selection": analysis.selection_data}
     charts = {
@@ -79,6 +83,9 @@ class SamplingPage(KindPage):
         found: Any = ProblemSet.objects.filter(team=experiment.team_id, code=code).values_list("name", flat=True)
         name = found.first()
         return f"{name} (set/{code})" if name else None
+
+    def charged(self, experiments: Sequence[Experiment], prices: Prices) -> Mapping[int, float]:
+        return charged_by_services(experiments, prices)
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         planned = int(page.experiment.spec.get("samples", 0))

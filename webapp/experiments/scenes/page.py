@@ -10,7 +10,7 @@ from django.urls import reverse
 from jobs.kinds.scenes.models import GeneratedScene, SceneSet
 from jobs.kinds.scenes.spec import BUILTIN
 from jobs.models import Experiment
-from webapp.experiments.kind_pages import Download, Json, KindPage, Tab
+from webapp.experiments.kind_pages import Chart, Download, Json, KindPage, Tab
 from webapp.experiments.page import Page
 from webapp.experiments.scenes import make, pictures, sets, tables, views
 from webapp.experiments.scenes.gallery import OPERATIONS, ORDERS, Filters, gallery, in_full
@@ -30,6 +30,10 @@ class ScenesPage(KindPage):
         Tab("quality", "Quality"),
         Tab("data", "Data", has_samples=True),
     )
+    charts = {
+        "loss": Chart("Losses", state=frozenset({"runs", "losses"})),
+        "scores": Chart("Evaluation", state=frozenset({"scores"})),
+    }
     samples_are = "scenes and pictures"
     nameless = (".rgba.gz", "/map.png")  # what the viewer draws from
     items = {"scene": manifest, "cameras": cameras}

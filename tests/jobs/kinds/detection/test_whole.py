@@ -40,7 +40,7 @@ def test_from_shapes_to_files(
     assert quality["ellipse", 0.0].share75 == 1.0
     names = {artifact.name for artifact in experiment.artifacts.all()}
     slugs = ("00-ellipse-ru10-fcos-seed0", "01-perfect-fcos-seed0")
-    kept = {file for slug in slugs for file in (f"best-{slug}.safetensors", f"last-{slug}.pt", f"{slug}.onnx")}
+    kept = {file for slug in slugs for file in (f"best-{slug}.safetensors", f"{slug}.onnx")}
     assert names == kept | {"scores.csv", "scores.parquet"}
 
     state = live_state(experiment)["kind"]

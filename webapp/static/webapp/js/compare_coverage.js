@@ -1,6 +1,6 @@
 // Coverage of several experiments on one figure, against samples or against what they cost.
 
-import { bound, choice, element, remember, setHidden, setText, svg } from "./dom.js";
+import { choice, element, setHidden, setText, svg, viewOf } from "./dom.js";
 import { amountAxis, bandedLine, currentLook, escapeText, mountFigure, NARROW, plotLayout, samplesAxis } from "./figure.js";
 import { count, percent } from "./format.js";
 import { amount, axisText, costOf, lineName } from "./costs.js";
@@ -13,7 +13,8 @@ const FAINT = 0.12; // opacity of the other runs while the legend points at one
 
 export function mountCompareCoverage(panel, state) {
   const few = state.series.runs.length <= MOST_BANDS;
-  const view = { bands: few, fits: false, published: new Set(), forecasts: new Map() };
+  const time = panel.querySelector('[data-axis="gpu"]').textContent;
+  const view = { time, bands: few, fits: false, published: new Set(), forecasts: new Map() };
   const legend = panel.querySelector("[data-legend]");
   const promptChoice = panel.querySelector("[data-when-cost]");
   const redraw = mountFigure(panel, "coverage", (plot) => draw(plot));
@@ -33,11 +34,11 @@ export function mountCompareCoverage(panel, state) {
   function draw(plot) {
     const runs = state.series.runs.filter((run) => run.curve.k.length);
     setHidden(promptChoice, !["flops", "dollars"].includes(view.axis));
-    if (!runs.length) { legend.replaceChildren(); setText(bound("coverage-sub"), ""); return null; }
+    if (!runs.length) { legend.replaceChildren(); setText(panel.querySelector("[data-sub]"), ""); return null; }
     const drawn = runs.map((run) => ({ run, x: costOf(run, view) })).filter(({ x }) => x);
     const left = runs.filter((run) => !costOf(run, view));
-    setText(bound("coverage-sub"), view.axis === "k" ? "against samples per problem" : `against ${axisText(view)}`);
-    setText(bound("coverage-foot"), foot(drawn, left, view));
+    setText(panel.querySelector("[data-sub]"), view.axis === "k" ? "against samples per problem" : `against ${axisText(view)}`);
+    setText(panel.querySelector("[data-foot]"), foot(drawn, left, view));
     legend.replaceChildren(...legendItems(drawn, view, state.series));
     return figureOf(plot, drawn, view, state.series);
   }
@@ -48,13 +49,14 @@ export function mountCompareCoverage(panel, state) {
 
 function toggle(button, key, initially, onChange) {
   if (!button) return;
-  const asked = new URLSearchParams(location.search).get(key);
+  const kept = viewOf(button);
+  const asked = kept.get(key);
   let on = asked === null ? initially : asked === "1";
   const mark = () => button.setAttribute("aria-pressed", on);
   button.addEventListener("click", () => {
     on = !on;
     mark();
-    remember(key, on === initially ? null : on ? "1" : "0");
+    kept.set(key, on === initially ? null : on ? "1" : "0");
     onChange(on);
   });
   mark();
@@ -73,14 +75,15 @@ function pointAt(legend, plot) {
 
 function mountPublished(menu, view, redraw) {
   const boxes = [...menu.querySelectorAll("input")];
-  const asked = (new URLSearchParams(location.search).get("published") || "").split(".");
+  const kept = viewOf(menu);
+  const asked = (kept.get("published") || "").split(".");
   for (const box of boxes) {
     box.checked = asked.includes(box.value);
     if (box.checked) view.published.add(box.value);
   }
   menu.addEventListener("change", ({ target }) => {
     view.published[target.checked ? "add" : "delete"](target.value);
-    remember("published", [...view.published].join(".") || null);
+    kept.set("published", [...view.published].join(".") || null);
     redraw();
   });
 }
@@ -171,13 +174,16 @@ function legendItems(drawn, view, { runs, published = [], frontiers = {} }) {
     const last = run.curve.k.length - 1;
     const value = last < 0 ? "no curve yet" : shown.has(run.code) ? `${percent(run.curve.coverage[last])} at ${count(run.curve.k[last])}` : "cost not known";
     const running = run.status === "running" ? `, running: ${count(run.reach)} of ${count(run.planned)}` : "";
-    return element("li", { "data-code": run.code }, swatch(`c${run.slot}`, run.dash), element("a", { href: run.url }, run.name), element("span", {}, value + running));
+    return element("li", { "data-code": run.code }, swatch(`c${run.slot}`, run.dash), runLink(run), element("span", {}, value + running));
   });
   if (frontiers[lineName(view)]) items.push(element("li", {}, element("i.swatch.c8"), "frontier: most coverage for the price"));
   if (view.fits) items.push(element("li", {}, swatch("c8", "dash"), "forecast (beta-binomial)"), element("li", {}, swatch("c8", "dot"), "power law"));
   for (const each of published) if (view.axis === "k" && view.published.has(each.key)) items.push(element("li", {}, swatch("c8", "dot"), `published: ${each.title}`));
   return items;
 }
+
+/** Without a link on a frozen copy. */
+const runLink = ({ url, name }) => (url ? element("a", { href: url }, name) : element("span", {}, name));
 
 export function swatch(slot, dash) {
   const line = svg("path", { class: `line${dash === "solid" ? "" : ` d-${dash}`}`, d: "M0 5H18" });

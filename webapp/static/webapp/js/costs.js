@@ -14,11 +14,11 @@ export function costOf(run, view) {
   return line ? run.curve.k.map((k) => line[0] + line[1] * k) : null;
 }
 
-/** The page's button says whether GPUs or CPUs worked: "GPU time" becomes "GPU seconds per problem". */
-const timeTitle = () => `${document.querySelector('[data-axis="gpu"]').textContent.replace(/ time$/, "")} seconds per problem`;
+/** `view.time` says whether GPUs or CPUs worked: "GPU time" becomes "GPU seconds per problem". */
+const timeTitle = ({ time }) => `${time.replace(/ time$/, "")} seconds per problem`;
 
 export function axisText(view) {
-  if (view.axis === "gpu") return timeTitle();
+  if (view.axis === "gpu") return timeTitle(view);
   const charged = ["flops", "dollars"].includes(view.axis) ? `, prompt charged ${view.prompt === "once" ? "once" : "per request"}` : "";
   return TITLES[view.axis] + charged;
 }

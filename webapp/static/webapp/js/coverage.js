@@ -1,15 +1,16 @@
 // Coverage against k: a plotly figure in the page's own colours, with a table twin.
 
-import { bound, choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
+import { choice, element, setHidden, setText, table, tableToggle, token, withAlpha } from "./dom.js";
 import { figureButtons, savePlot } from "./figures.js";
 import { count, percent, span } from "./format.js";
-import { drawWait, queueText } from "./live.js";
+import { drawWait, queueText } from "./waiting.js";
 
 const NARROW = 448; // px of figure: fewer ticks, no end label
 const BAND = 0.18;
 const ASK_AGAIN = 5000; // ms: while extra samples come in
 
-export function mountCoverage(panel) {
+/** `forecast()`: a promise of the fitted laws, for extra draws. */
+export function mountCoverage(panel, forecast) {
   const figure = panel.querySelector("[data-plot]");
   const holder = panel.querySelector("[data-table]");
   const wait = panel.querySelector("[data-wait]");
@@ -18,13 +19,16 @@ export function mountCoverage(panel) {
   let asTable = false;
   let drawn = "";
   let beyond = null; // the model's estimate where only extra draws reach
-  const foot = bound("coverage-foot").textContent;
+  const footBox = panel.querySelector("[data-foot]");
+  const foot = footBox.textContent;
   let look = null; // resolved colours; each reading forces a layout, so they are kept until the theme changes
   let scale = choice(panel.querySelectorAll("[data-scale]"), "x", "scale", (value) => { scale = value; redraw(); });
   tableToggle(panel, "coverage", (value) => { asTable = value; redraw(); });
 
   document.documentElement.addEventListener("themechange", () => { look = null; redraw(); });
-  new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); }).observe(panel);
+  const resized = new ResizeObserver(() => { if (!figure.hidden && sizeOf(figure) !== figure.drawnSize) redraw(); });
+  resized.observe(panel);
+  resized.observe(figure.parentElement);
   resetZoom.addEventListener("click", () => { drawn = ""; draw(state, true); });
   figureButtons(panel, (format) => savePlot(figure, format, "coverage"));
 
@@ -40,8 +44,8 @@ export function mountCoverage(panel) {
     setHidden(figure, !ready || asTable);
     setHidden(holder, !ready || !asTable);
     setHidden(wait, ready);
-    setText(bound("coverage-foot"), kind.extra ? extraText(kind) : `${foot}${takenText(kind.kpis.first_success)}`);
-    setText(bound("coverage-sub"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
+    setText(footBox, kind.extra ? extraText(kind) : `${foot}${takenText(kind.kpis.first_success)}`);
+    setText(panel.querySelector("[data-sub]"), ready ? subtitle(next) : `${count(kind.total_problems)} problems`);
     if (!ready) { drawWait(wait, next, waitText(next)); return; }
     const signature = JSON.stringify([kind.curve, kind.samples, scale, asTable, kind.extra]);
     if (drawn === signature) return;
@@ -56,8 +60,8 @@ export function mountCoverage(panel) {
   async function askBeyond(graded) {
     if (beyond?.graded === graded || (beyond && Date.now() - beyond.at < ASK_AGAIN)) return;
     beyond = { ...beyond, graded, at: Date.now() };
-    const answer = await fetch(panel.dataset.forecast).catch(() => null);
-    beyond = { ...beyond, curve: answer?.ok ? (await answer.json()).forecast : null };
+    const found = await forecast().catch(() => null);
+    beyond = { ...beyond, curve: found?.forecast ?? null };
     redraw();
   }
 

@@ -1,15 +1,16 @@
 // Average precision against the test rotation: one line per method, its seeds' spread as a band, the paper's lines on request.
 
 import { choice, element, setText } from "./dom.js";
-import { angleAxis, degrees, legendItem, pick, plan, shareAxis, symbolOf, swatch, toggle } from "./detection_parts.js";
+import { angleAxis, degrees, legendItem, pick, planOf, shareAxis, symbolOf, swatch, toggle } from "./detection_parts.js";
 import { lost, lower, METRICS, points, scoreLines } from "./detection_state.js";
 import { bandedLine, currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
-import { drawWait } from "./live.js";
+import { drawWait } from "./waiting.js";
 
 const PAPER_WIDTH = 1.25;
 
 /** `onView(metric, methods)` is called when another metric or architecture is chosen: the table beside the figure follows. */
-export function mountAngles(panel, waitText, onView) {
+export function mountAngles(panel, waitText, onView = () => {}) {
+  const plan = planOf(panel);
   const view = { state: null };
   const redraw = mountFigure(panel, "angles", (plot) => draw(plot));
   view.metric = choice(panel.querySelectorAll("[data-metric]"), "metric", "metric", (value) => { view.metric = value; redraw({ forgetZoom: true }); onView(value, methods()); });
@@ -36,10 +37,10 @@ export function mountAngles(panel, waitText, onView) {
     }
     const paper = view.paper ? plan.paper.lines.filter((line) => line[view.metric]) : [];
     setText(panel.querySelector("[data-sub]"), subtitle(lines));
-    setText(panel.querySelector("[data-foot]"), sentence(lines, name, paper));
+    setText(panel.querySelector("[data-foot]"), sentence(lines, name, paper, plan.paper));
     legend.replaceChildren(...lines.map(({ method, points: all }) => legendItem(method, points(all.at(-1).mean))),
       ...paper.map((line) => element("li", {}, swatch(line.slot, "dot"), `paper: ${line.title}`)));
-    return figureOf(plot, lines, paper, view.metric);
+    return figureOf(plot, lines, paper, view.metric, plan.paper);
   }
 
   return (state) => { view.state = state; redraw(); };
@@ -51,9 +52,9 @@ function subtitle(lines) {
 }
 
 /** In one sentence what a reader takes away. */
-function sentence(lines, name, paper) {
+function sentence(lines, name, paper, published) {
   const drops = lines.filter(({ method }) => !method.ceiling && lines.length > 1).map((line) => ({ line, drop: lost(line) })).filter(({ drop }) => drop !== null);
-  const source = paper.length ? ` Dotted: the paper's own numbers (${plan.paper.source}), another data set and budget than yours.` : "";
+  const source = paper.length ? ` Dotted: the paper's own numbers (${published.source}), another data set and budget than yours.` : "";
   if (drops.length < 2) return `${name} in points, ground truth turned with the image.${source}`;
   drops.sort((a, b) => a.drop - b.drop);
   const [least, most] = [drops[0], drops.at(-1)];
@@ -63,24 +64,24 @@ function sentence(lines, name, paper) {
   return `From ${start} to ${end}: ${told(least)}; ${told(most)}.${source}`;
 }
 
-function figureOf(plot, lines, paper, metric) {
+function figureOf(plot, lines, paper, metric, published) {
   const look = currentLook();
   const narrow = plot.clientWidth < NARROW;
   const name = METRICS[metric];
   const bands = lines.length <= 8;
   const traces = [
     ...paper.map((line) => ({
-      x: plan.paper.angles, y: line[metric], type: "scatter", mode: "lines+markers", line: { color: look.c[line.slot], width: PAPER_WIDTH, dash: "dot" },
+      x: published.angles, y: line[metric], type: "scatter", mode: "lines+markers", line: { color: look.c[line.slot], width: PAPER_WIDTH, dash: "dot" },
       marker: { color: look.surface, size: 6, symbol: symbolOf(line), line: { color: look.c[line.slot], width: 1.25 } }, customdata: line[metric].map(points),
-      hovertemplate: `<b>${escapeText(line.title)}</b>, the paper<br>${name} %{customdata} at %{x}°<br>${escapeText(plan.paper.source)}<extra></extra>`,
+      hovertemplate: `<b>${escapeText(line.title)}</b>, the paper<br>${name} %{customdata} at %{x}°<br>${escapeText(published.source)}<extra></extra>`,
     })),
     ...lines.flatMap((line) => methodTraces(line, look, name, bands, narrow)),
   ];
-  const angles = [...new Set([...lines.flatMap(({ points: all }) => all.map(({ angle }) => angle)), ...(paper.length ? plan.paper.angles : [])])].sort((a, b) => a - b);
+  const angles = [...new Set([...lines.flatMap(({ points: all }) => all.map(({ angle }) => angle)), ...(paper.length ? published.angles : [])])].sort((a, b) => a - b);
   const highest = [...lines.flatMap(({ points: all }) => all.map(({ mean, sd }) => mean + (sd || 0))), ...paper.flatMap((line) => line[metric])];
   const ends = [...lines.map(({ method, points: all }) => ({ x: all.at(-1).angle, y: all.at(-1).mean, text: `${method.title} ${points(all.at(-1).mean)}`, colour: look.c[method.slot] }))];
   const layout = plotLayout(plot, { x: angleAxis(angles), y: shareAxis(highest), ends: lines.length <= 9 ? ends : [], revision: `${metric}-${paper.length}-${lines.length}` });
-  return { traces, layout, ...words(lines, paper, name, metric) };
+  return { traces, layout, ...words(lines, paper, name, metric, published) };
 }
 
 function methodTraces({ method, points: all }, look, name, bands, narrow) {
@@ -98,9 +99,9 @@ function methodTraces({ method, points: all }, look, name, bands, narrow) {
   return traces;
 }
 
-function words(lines, paper, name, metric) {
+function words(lines, paper, name, metric, published) {
   const raw = lines.flatMap(({ method, points: all }) => all.map(({ angle, mean, sd, n }) => [method.title, angle, mean, sd, n, "this experiment"]));
-  raw.push(...paper.flatMap((line) => plan.paper.angles.map((angle, i) => [line.title, angle, line[metric][i], null, "", plan.paper.source])));
+  raw.push(...paper.flatMap((line) => published.angles.map((angle, i) => [line.title, angle, line[metric][i], null, "", published.source])));
   const rows = raw.map(([title, angle, mean, sd, n, source]) => [title, degrees(angle), points(mean), sd === null ? "–" : points(sd), String(n || "–"), source]);
   const label = lines.map((line) => `${line.method.title}: ${line.points.map(({ angle, mean }) => `${points(mean)} at ${degrees(angle)}`).join(", ")}`).join(". ");
   return { raw, rows, label: `${name} against test angle. ${label}.`, caption: `${name} of each method at each test angle`, heads: ["Method", "Angle", name, "± s.d.", "Seeds", "From"] };

@@ -1,6 +1,6 @@
 // How a method looks in a figure and a legend, and the axes that detection figures share.
 
-import { remember, svg } from "./dom.js";
+import { svg, viewOf } from "./dom.js";
 
 const SYMBOLS = { none: "square", largest: "triangle-up", ellipse: "circle", perfect: "circle-open", random: "x", rotiou: "cross" };
 export const symbolOf = ({ rule, gated }) => (gated ? "diamond" : SYMBOLS[rule] || "pentagon");
@@ -13,27 +13,29 @@ export function swatch(slot, dash) {
   return svg("svg", { class: `c${slot}`, viewBox: "0 0 18 10", "aria-hidden": "true" }, line);
 }
 
-/** A button that is on or off, kept in the address; returns whether it is on at the start. */
+/** A button that is on or off, kept in the view; returns whether it is on at the start. */
 export function toggle(button, key, onChange) {
-  let on = new URLSearchParams(location.search).get(key) === "1";
+  const kept = viewOf(button);
+  let on = kept.get(key) === "1";
   const mark = () => button.setAttribute("aria-pressed", on);
   button.addEventListener("click", () => {
     on = !on;
     mark();
-    remember(key, on ? "1" : null);
+    kept.set(key, on ? "1" : null);
     onChange(on);
   });
   mark();
   return on;
 }
 
-/** A select that is kept in the address; returns what is chosen at the start. */
+/** A select that is kept in the view; returns what is chosen at the start. */
 export function pick(select, key, onChange) {
   const first = select.options[0].value;
-  const asked = new URLSearchParams(location.search).get(key);
+  const kept = viewOf(select);
+  const asked = kept.get(key);
   if ([...select.options].some(({ value }) => value === asked)) select.value = asked;
   select.addEventListener("change", () => {
-    remember(key, select.value === first ? null : select.value);
+    kept.set(key, select.value === first ? null : select.value);
     onChange(select.value);
   });
   return select.value;

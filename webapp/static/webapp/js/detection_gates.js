@@ -2,17 +2,18 @@
 // right angle is regressed nearly always; away from it the share that is left alone grows as the detector learns.
 
 import { element, setHidden, setText } from "./dom.js";
-import { legendItem, pick, plan, shareAxis, symbolOf } from "./detection_parts.js";
+import { legendItem, pick, planOf, shareAxis, symbolOf } from "./detection_parts.js";
 import { spread } from "./detection_state.js";
 import { bandedLine, currentLook, escapeText, mountFigure, plotLayout } from "./figure.js";
 import { count, percent } from "./format.js";
-import { drawWait } from "./live.js";
+import { drawWait } from "./waiting.js";
 import { hasEnded } from "./state.js";
 
 const AGAIN = 15_000; // ms between two questions at least: the counts are too many for the live state
 
-export function mountGates(panel, url) {
-  const methods = plan.methods.filter(({ gated }) => gated);
+/** `load()`: a promise of what the loss decided, by run. */
+export function mountGates(panel, load) {
+  const methods = planOf(panel).methods.filter(({ gated }) => gated);
   const select = panel.querySelector("[data-loss]");
   const view = { state: null, loss: null, rows: [] };
   let asked = { at: 0, epochs: 0 };
@@ -43,9 +44,7 @@ export function mountGates(panel, url) {
   async function ask(epochs) {
     asked = { at: Date.now(), epochs };
     try {
-      const answer = await fetch(url, { headers: { Accept: "application/json" } });
-      if (!answer.ok) return;
-      view.rows = (await answer.json()).rows;
+      view.rows = (await load()).rows;
       offer();
     } catch { /* the next epoch asks again */ }
   }

@@ -5,7 +5,11 @@ import { swatch } from "./detection_figures.js";
 
 export * from "./detection_figures.js";
 
-export const plan = JSON.parse(document.getElementById("plan").textContent);
+/** What never changes in the experiment that a panel belongs to; on a board each tile brings its own. */
+export function planOf(panel) {
+  const context = panel.closest("[data-tile]")?.querySelector("[data-context] script");
+  return context ? JSON.parse(context.textContent).plan : JSON.parse(document.getElementById("plan").textContent);
+}
 
 export const legendItem = ({ slot, dash, title }, note = "") =>
   element("li", {}, swatch(slot, dash), title, note ? element("b", {}, note) : null);

@@ -1,11 +1,11 @@
 // Label quality: how good each rule's boxes are on the training images' own masks, before anything is trained.
 
 import { choice, element, setText } from "./dom.js";
-import { angleAxis, degrees, legendItem, plan, shareAxis, symbolOf } from "./detection_parts.js";
+import { angleAxis, degrees, legendItem, planOf, shareAxis, symbolOf } from "./detection_parts.js";
 import { lower } from "./detection_state.js";
 import { bandedLine, currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { count, percent } from "./format.js";
-import { drawWait } from "./live.js";
+import { drawWait } from "./waiting.js";
 
 const SHOWN = {
   share75: ["IoU ≥ 0.75", "of labels overlap the truth by 0.75 or more"], share50: ["IoU ≥ 0.5", "of labels overlap the truth by 0.5 or more"],
@@ -13,6 +13,7 @@ const SHOWN = {
 };
 
 export function mountQuality(panel) {
+  const plan = planOf(panel);
   const view = { state: null };
   const redraw = mountFigure(panel, "quality", (plot) => draw(plot));
   view.show = choice(panel.querySelectorAll("[data-quality]"), "quality-of", "quality", (value) => { view.show = value; redraw({ forgetZoom: true }); });

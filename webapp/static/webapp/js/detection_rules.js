@@ -1,7 +1,7 @@
 // "By label rule": every method's metric at every test angle, and what it loses from the first to the last.
 
 import { element, setText } from "./dom.js";
-import { degrees, methodName, plan } from "./detection_parts.js";
+import { degrees, methodName, planOf } from "./detection_parts.js";
 import { at, leader, lost, METRICS, points, scoreLines, signed } from "./detection_state.js";
 import { saveCsv } from "./figure.js";
 
@@ -9,7 +9,7 @@ export function mountRules(panel) {
   const body = panel.querySelector("[data-body]");
   let state = null;
   let metric = "ap75";
-  let methods = plan.methods;
+  let methods = planOf(panel).methods;
   let drawn = "";
   let shown = null;
   panel.querySelector("[data-csv]").addEventListener("click", () => { if (shown) saveCsv(shown, `label-rules-${metric}.csv`); });

@@ -1,11 +1,11 @@
 // While training: the loss and the average precision on the validation images, epoch by epoch, one line per run.
 // What was measured is thin and faint, its running mean is drawn over it.
 
-import { choice, element, setHidden, setText } from "./dom.js";
-import { pick, plan, shareAxis, swatch, legendItem } from "./detection_parts.js";
+import { choice, element, setHidden, setText, viewOf } from "./dom.js";
+import { pick, planOf, shareAxis, swatch, legendItem } from "./detection_parts.js";
 import { METRICS, points, smoothed } from "./detection_state.js";
 import { currentLook, escapeText, mountFigure, NARROW, plotLayout } from "./figure.js";
-import { drawWait } from "./live.js";
+import { drawWait } from "./waiting.js";
 import { hasEnded } from "./state.js";
 
 const RAW = 0.35; // opacity
@@ -16,10 +16,10 @@ const PARTS = {
 };
 
 /** Epochs of every run that has some: [{method, run, seed, rows}] with rows in order. */
-function runsOf(kind, chosen) {
+function runsOf({ methods }, kind, chosen) {
   const byRun = new Map();
   for (const row of kind.epochs) byRun.set(row.run, [...(byRun.get(row.run) || []), row]);
-  return plan.methods.filter(({ key }) => !chosen || key === chosen).flatMap((method) => method.runs.map((run, i) => ({
+  return methods.filter(({ key }) => !chosen || key === chosen).flatMap((method) => method.runs.map((run, i) => ({
     method, run, seed: method.seeds[i], order: i, rows: (byRun.get(run) || []).sort((a, b) => a.epoch - b.epoch),
   }))).filter(({ rows }) => rows.length);
 }
@@ -35,7 +35,7 @@ export function mountLoss(panel, waitText) {
     const names = ["loss", ...new Set(state.kind.epochs.flatMap((row) => Object.keys(row.losses || {})))];
     if (names.join() !== known) {
       known = names.join();
-      const asked = new URLSearchParams(location.search).get("part");
+      const asked = viewOf(parts).get("part");
       parts.replaceChildren(...names.map((name) => element("option", { value: name, selected: name === asked }, PARTS[name] || name.replaceAll("_", " "))));
       view.part = parts.value;
       if (!parts.dataset.listens) { parts.dataset.listens = "1"; pick(parts, "part", (value) => { view.part = value; redraw({ forgetZoom: true }); }); }
@@ -56,6 +56,7 @@ export function mountValidation(panel, waitText) {
 }
 
 function mountTraining(panel, name, view, waitText, read, words) {
+  const plan = planOf(panel);
   const legend = panel.querySelector("[data-legend]");
   const select = panel.querySelector("[data-of]");
   select.replaceChildren(element("option", { value: "" }, "All methods"), ...plan.methods.map(({ key, title }) => element("option", { value: key }, title)));
@@ -65,7 +66,7 @@ function mountTraining(panel, name, view, waitText, read, words) {
 
   function draw(plot) {
     if (!view.state) return null;
-    const runs = runsOf(view.state.kind, view.of).map((run) => ({ ...run, values: run.rows.map(read) })).filter(({ values }) => values.some(Number.isFinite));
+    const runs = runsOf(plan, view.state.kind, view.of).map((run) => ({ ...run, values: run.rows.map(read) })).filter(({ values }) => values.some(Number.isFinite));
     if (!runs.length) {
       legend.replaceChildren();
       setText(panel.querySelector("[data-sub]"), "");

@@ -36,6 +36,13 @@ export function setHidden(node, hidden) {
   if (node && node.hidden !== hidden) node.hidden = hidden;
 }
 
+/** Rejects when the server refuses. */
+export async function fetchJson(url) {
+  const answer = await fetch(url, { headers: { Accept: "application/json" }, redirect: "error" });
+  if (!answer.ok) throw new Error(answer.statusText);
+  return answer.json();
+}
+
 /** A token holds light-dark(...), so its resolved colour is read through a probe. */
 export function token(name, scope = document.body) {
   const probe = scope.appendChild(document.createElement("i"));
@@ -50,10 +57,19 @@ export function withAlpha(colour, alpha) {
   return `rgba(${parts.join(",")},${alpha})`;
 }
 
-/** Turn a group of buttons into a choice that is kept in the address; returns the value chosen at the start. */
+/** Where what a figure shows is kept: in the address of its page, or on a board in its tile. */
+export const viewOf = (node) => node?.closest("[data-tile]")?.view || ADDRESS;
+
+const ADDRESS = {
+  get: (key) => new URLSearchParams(location.search).get(key),
+  set: remember,
+};
+
+/** Turn a group of buttons into a choice that is kept in the view; returns the value chosen at the start. */
 export function choice(buttons, key, attribute, onChange) {
   const values = [...buttons].map((button) => button.dataset[attribute]);
-  const asked = new URLSearchParams(location.search).get(key);
+  const kept = viewOf(buttons[0]);
+  const asked = kept.get(key);
   const mark = (value) => {
     for (const button of buttons) button.setAttribute("aria-pressed", button.dataset[attribute] === value);
   };
@@ -61,7 +77,7 @@ export function choice(buttons, key, attribute, onChange) {
     button.addEventListener("click", () => {
       const value = button.dataset[attribute];
       mark(value);
-      remember(key, value === values[0] ? null : value);
+      kept.set(key, value === values[0] ? null : value);
       onChange(value);
     });
   }
@@ -81,6 +97,7 @@ export function remember(key, value) {
 /** A button that swaps a chart for its table and back; calls onTable the first time and after each swap to it. */
 export function tableToggle(panel, key, onSwap) {
   const button = panel.querySelector("[data-as-table]");
+  const kept = viewOf(panel);
   const show = (asTable) => {
     const label = asTable ? "View as chart" : "View as table";
     button.setAttribute("aria-pressed", asTable);
@@ -90,10 +107,10 @@ export function tableToggle(panel, key, onSwap) {
   };
   button.addEventListener("click", () => {
     const asTable = button.getAttribute("aria-pressed") !== "true";
-    remember(key, asTable ? "table" : null);
+    kept.set(key, asTable ? "table" : null);
     show(asTable);
   });
-  if (new URLSearchParams(location.search).get(key) === "table") show(true);
+  if (kept.get(key) === "table") show(true);
 }
 
 export function table(caption, heads, rows) {

@@ -1,7 +1,7 @@
 // What the engine did over time: four small charts over one axis, with one table twin. Time in which nothing was drawn
 // takes no room: the line breaks there.
 
-import { bound, element, setHidden, setText, svg, table, tableToggle } from "./dom.js";
+import { element, setHidden, setText, svg, table, tableToggle } from "./dom.js";
 import { clock, clockSeconds, count, percent, short } from "./format.js";
 import { hasEnded } from "./state.js";
 
@@ -54,7 +54,7 @@ export function mountEngine(panel) {
   /** The figures above the charts: of the point under the pointer, else of now, after the end of the whole run. */
   function tell() {
     const point = shown[pointed];
-    setText(bound("engine-sub"), point ? `at ${clockSeconds(point.at)}` : subtitle(state, shown));
+    setText(panel.querySelector("[data-sub]"), point ? `at ${clockSeconds(point.at)}` : subtitle(state, shown));
     const values = point || (isDrawing(state, shown) ? shown[shown.length - 1] : hasEnded(state) ? mean(shown) : {});
     charts.forEach((chart) => chart.tell(point ? values : { ...values, tokens: state.kind.kpis.tokens_per_second }, pointed));
   }

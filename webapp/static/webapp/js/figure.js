@@ -67,7 +67,9 @@ export function mountFigure(panel, name, view) {
 
   tableToggle(panel, name, (value) => { asTable = value; redraw(); });
   document.documentElement.addEventListener("themechange", () => redraw());
-  new ResizeObserver(() => { if (!plot.hidden && sizeOf(plot) !== plot.drawnSize) redraw(); }).observe(panel);
+  const resized = new ResizeObserver(() => { if (!plot.hidden && sizeOf(plot) !== plot.drawnSize) redraw(); });
+  resized.observe(panel);
+  resized.observe(plot.parentElement); // on a board its room changes with the legend's, while the panel stays as it is
   resetZoom?.addEventListener("click", () => redraw({ forgetZoom: true }));
   panel.querySelector("[data-csv]")?.addEventListener("click", () => { if (shown) saveCsv(shown, `${name}.csv`); });
   figureButtons(panel, (format) => savePlot(plot, format, name));

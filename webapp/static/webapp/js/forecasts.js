@@ -14,6 +14,7 @@ export async function loadEach(runs, name, onData) {
   const waiting = [...runs];
   const next = async () => {
     for (let run = waiting.shift(); run; run = waiting.shift()) {
+      if (!run.data) { onData(run, null); continue; } // of a frozen copy
       try {
         const answer = await fetch(run.data.replace("NAME", name));
         onData(run, answer.ok ? await answer.json() : null);

@@ -2,30 +2,6 @@
 
 import { element, setText, svg } from "./dom.js";
 import { count, percent, short, span } from "./format.js";
-import { drawCount, onState, tellKept } from "./live.js";
-
-const tile = (name) => document.querySelector(`[data-kpi="${name}"]`);
-
-/** `note`: a text, or a text and its tone ("bad" never stands alone: the words say it too). */
-function fill(name, value, unit, note) {
-  const box = tile(name);
-  const target = box.querySelector(".kpi-value");
-  const text = `${value}|${unit}`;
-  if (target.dataset.text !== text) {
-    target.dataset.text = text;
-    target.replaceChildren(value, ...(unit ? [element("small", {}, unit)] : []));
-  }
-  setText(box.querySelector(".kpi-note"), note || "\u00a0");
-}
-
-function spark(name, values) {
-  const drawing = tile(name).querySelector(".spark");
-  if (values.length < 3) { drawing.replaceChildren(); return; }
-  const low = Math.min(...values);
-  const span = Math.max(...values) - low || 1;
-  const points = values.map((value, i) => `${((64 * i) / (values.length - 1)).toFixed(1)} ${(22 - (20 * (value - low)) / span).toFixed(1)}`);
-  drawing.replaceChildren(svg("path", { class: "area", d: `M${points.join("L")}L64 24L0 24Z` }), svg("path", { class: "line", d: `M${points.join("L")}` }));
-}
 
 const points = (share) => percent(share).replace("%", "");
 
@@ -45,26 +21,47 @@ function drawnText(k) {
   return k.first_success?.per_solved ? `${k.first_success.per_solved.toFixed(1)} a solved problem` : tokensText(k);
 }
 
-function drawKpis({ kind, metrics, status }) {
-  const k = kind.kpis;
-  const graded = kind.curve.k.length > 0;
-  setText(tile("coverage").querySelector("[data-k]"), count(graded ? k.coverage_at : kind.samples));
-  if (graded) {
-    fill("coverage", points(k.coverage), "%", `band ${span(k.lo, k.hi)}`);
-    fill("pass1", points(k.pass1), "%", `band ${span(k.pass1_lo, k.pass1_hi)}`);
-  }
-  if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
-  const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
-  if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
-  fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.planned)}`, drawnText(k));
-  if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
-  spark("coverage", kind.curve.coverage);
-  spark("throughput", rate);
-  drawCount("samples", kind.drawn);
-}
+/** `box` holds the tiles; returns draw(state). */
+export function mountKpis(box) {
+  const tile = (name) => box.querySelector(`[data-kpi="${name}"]`);
 
-tellKept(({ kind, stages, status }) => (kind.drawn ? `The ${count(kind.drawn)} samples drawn before are kept, and everything below is made from them.`
-  : stages[0]?.name !== "import" ? "Nothing was drawn before."
-  : status === "failed" ? "Nothing of the file was stored. Correct it and upload it again: reading the same one again would end the same way."
-  : "Nothing of the file was stored."));
-onState(drawKpis);
+  /** `note`: a text, or a text and its tone ("bad" never stands alone: the words say it too). */
+  function fill(name, value, unit, note) {
+    const box = tile(name);
+    const target = box.querySelector(".kpi-value");
+    const text = `${value}|${unit}`;
+    if (target.dataset.text !== text) {
+      target.dataset.text = text;
+      target.replaceChildren(value, ...(unit ? [element("small", {}, unit)] : []));
+    }
+    setText(box.querySelector(".kpi-note"), note || "\u00a0");
+  }
+
+  function spark(name, values) {
+    const drawing = tile(name).querySelector(".spark");
+    if (values.length < 3) { drawing.replaceChildren(); return; }
+    const low = Math.min(...values);
+    const range = Math.max(...values) - low || 1;
+    const path = values.map((value, i) => `${((64 * i) / (values.length - 1)).toFixed(1)} ${(22 - (20 * (value - low)) / range).toFixed(1)}`).join("L");
+    drawing.replaceChildren(svg("path", { class: "area", d: `M${path}L64 24L0 24Z` }), svg("path", { class: "line", d: `M${path}` }));
+  }
+
+  function draw({ kind, metrics, status }) {
+    const k = kind.kpis;
+    const graded = kind.curve.k.length > 0;
+    setText(tile("coverage").querySelector("[data-k]"), count(graded ? k.coverage_at : kind.samples));
+    if (graded) {
+      fill("coverage", points(k.coverage), "%", `band ${span(k.lo, k.hi)}`);
+      fill("pass1", points(k.pass1), "%", `band ${span(k.pass1_lo, k.pass1_hi)}`);
+    }
+    if (kind.graded) fill("solved", count(k.solved), `of ${count(kind.total_problems)}`, unsolvedText(kind, k, status));
+    const rate = (metrics.series.tokens_per_second || []).map(([, value]) => value);
+    if (k.tokens_per_second) fill("throughput", count(k.tokens_per_second), "tok/s", status === "running" ? "generated, all workers" : "when it was generating");
+    fill("drawn", short(kind.drawn), `${kind.stops ? "of at most" : "of"} ${short(kind.planned)}`, drawnText(k));
+    if (k.mean_tokens) fill("length", k.mean_tokens.toFixed(k.mean_tokens < 10 ? 1 : 0), "tokens", "per answer");
+    spark("coverage", kind.curve.coverage);
+    spark("throughput", rate);
+  }
+
+  return draw;
+}

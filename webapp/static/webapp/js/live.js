@@ -2,11 +2,12 @@
 // it as a script of its own: two copies of this module would be two connections.
 
 import { bound, element, icon, setHidden, setText } from "./dom.js";
-import { clock, count, duration, ordinal } from "./format.js";
+import { clock, count, duration } from "./format.js";
+import { paced } from "./paced.js";
 import { LiveConnection } from "./socket.js";
 import { hasEnded } from "./state.js";
+import { queueText } from "./waiting.js";
 
-const FRAME = 100; // ms between two drawings at least: 10 a second
 const ANNOUNCE = 10_000; // ms between two sentences for screen readers
 const WORDS = { queued: "Queued", running: "Running", finished: "Finished", failed: "Failed", cancelled: "Cancelled" };
 const ICONS = {
@@ -17,8 +18,6 @@ const root = document.getElementById("live");
 const initial = JSON.parse(document.getElementById("live-state").textContent);
 const views = [];
 let current = initial;
-let dirty = false;
-let lastDrawn = 0;
 let updatedAt = Date.now();
 let sign = { sign: "connecting" };
 let announcedAt = 0;
@@ -34,24 +33,11 @@ export function onState(view) {
   view(current);
 }
 
-function schedule() {
-  if (dirty) return;
-  dirty = true;
-  const wait = Math.max(0, FRAME - (performance.now() - lastDrawn));
-  if (wait) setTimeout(() => requestAnimationFrame(draw), wait);
-  else requestAnimationFrame(draw);
-}
-
-function draw() {
-  if (document.hidden) return; // stays dirty; drawn when the page is seen again
-  dirty = false;
-  lastDrawn = performance.now();
+const schedule = paced(() => {
   for (const view of views) view(current);
   root.dataset.seq = current.seq;
   root.dispatchEvent(new CustomEvent("drawn", { detail: current.seq }));
-}
-
-document.addEventListener("visibilitychange", () => { if (!document.hidden && dirty) requestAnimationFrame(draw); });
+});
 
 const connection = new LiveConnection({
   state: initial,
@@ -222,27 +208,6 @@ function announce(state) {
   box.dataset.status = state.status;
   const parts = state.stages.map((stage) => `${titleOf(stage)} ${count(stage.done)} of ${count(stage.total)}`);
   setText(box, `${WORDS[state.status]}. ${parts.join(", ")}.`);
-}
-
-/** Why a queued experiment does not run yet: a title and a sentence. */
-export function queueText(state) {
-  const place = state.queue_position ? `, ${state.queue_position === 1 ? "next" : ordinal(state.queue_position)} in the queue` : "";
-  const why = state.waiting && !state.waiting.startsWith("Waiting") ? state.waiting : "It starts by itself as soon as one is free.";
-  return [`Waiting for ${state.waiting_for || "a worker"}${place}`, why];
-}
-
-/** What a figure says while it has nothing to show; `priority`: with a button to change it while the experiment waits. */
-export function drawWait(wait, state, [title, why], { priority = true } = {}) {
-  const text = `${title}\n${why}`;
-  if (wait.dataset.text === text) return;
-  wait.dataset.text = text;
-  wait.replaceChildren(element("span.skeleton.chart", { "aria-hidden": "true" }),
-    element("div.state", { "data-state": state.status }, element("h2", {}, title), element("p", {}, why), priority ? priorityButton(state) : null));
-}
-
-function priorityButton(state) {
-  if (state.status !== "queued" || !document.getElementById("priority")) return null;
-  return element("div.actions", {}, element("button.btn", { type: "button", "data-open": "priority" }, icon("bolt"), "Change priority"));
 }
 
 // ---- actions -------------------------------------------------------------------------------------------------------

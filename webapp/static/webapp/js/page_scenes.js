@@ -2,7 +2,8 @@
 
 import { bound, element, setHidden, setText } from "./dom.js";
 import { count } from "./format.js";
-import { onState, queueText } from "./live.js";
+import { onState } from "./live.js";
+import { queueText } from "./waiting.js";
 import { latestLines } from "./log.js";
 import { addressOf, drawStrip, factsOf, mountStage, stateText } from "./scene_stage.js";
 import { mountSceneData } from "./scenes_data.js";
@@ -107,5 +108,5 @@ if (panel("loss")) onState(mountLosses(panel("loss"), trainText));
 if (panel("scene")) onState(mountScene(panel("scene")));
 if (panel("views")) onState(mountViews(panel("views")));
 if (panel("scores")) onState(mountScores(panel("scores")));
-onState(mountSceneData(bound("data")));
+if (bound("data")) onState(mountSceneData(bound("data"))); // the page of one shared chart has nothing else
 if (bound("latest")) onState((state) => latestLines(bound("latest"), state.log));

@@ -4,8 +4,8 @@ import { choice, element, setText } from "./dom.js";
 import { pick, swatch } from "./detection_figures.js";
 import { currentLook, mountFigure, NARROW, plotLayout } from "./figure.js";
 import { count, short } from "./format.js";
-import { drawWait } from "./live.js";
 import { currentStage, lossLines, partTitle, running, STAGES } from "./scenes_state.js";
+import { drawWait } from "./waiting.js";
 
 const RAW = 0.25; // opacity of what was measured; its running mean is drawn over it
 const SLOTS = [8, 1, 2, 3, 4, 5, 6, 7]; // the sum is grey

@@ -1,18 +1,23 @@
 // How many samples got which verdict: numbers with a bar, each a link to those samples.
 
-import { bound, element, icon, setText } from "./dom.js";
+import { element, icon, setText } from "./dom.js";
 import { count, percent } from "./format.js";
-import { page } from "./live.js";
 
 const ROWS = [
   ["correct", "Correct", "check"], ["wrong", "Wrong", "x"], ["error", "Grader error", "warn"],
   ["timeout", "Grader timeout", "clock"], ["pending", "Not graded yet", "ring"],
 ];
 
-export function drawVerdicts(kind) {
-  const list = bound("verdicts");
-  if (!list.children.length) list.append(...ROWS.map(row));
-  setText(bound("verdict-sub"), kind.drawn ? `${count(kind.graded)} of ${count(kind.drawn)} samples graded` : "");
+/** `samplesUrl`: empty where sample texts are not shown. */
+export function mountVerdicts(panel, samplesUrl) {
+  const list = panel.querySelector("[data-verdicts]");
+  const sub = panel.querySelector("[data-sub]");
+  list.append(...ROWS.map((each) => row(each, samplesUrl)));
+  return ({ kind }) => draw(list, sub, kind);
+}
+
+function draw(list, sub, kind) {
+  setText(sub, kind.drawn ? `${count(kind.graded)} of ${count(kind.drawn)} samples graded` : "");
   ROWS.forEach(([name], i) => {
     const value = kind.counts[name] || 0;
     const item = list.children[i];
@@ -26,8 +31,8 @@ export function drawVerdicts(kind) {
   });
 }
 
-function row([name, title, sign]) {
-  const label = page.samples ? element("a.link-quiet", { href: `${page.samples}?verdict=${name}` }, title) : element("span", {}, title);
+function row([name, title, sign], samplesUrl) {
+  const label = samplesUrl ? element("a.link-quiet", { href: `${samplesUrl}?verdict=${name}` }, title) : element("span", {}, title);
   return element("li", { "data-verdict": name }, icon(sign), label, element("span.value", {}, "0"), element("span.share", {}, "–"),
     element("progress.data", { max: 1, value: 0, "aria-label": `Share of verdict ${title}` }));
 }
