@@ -13,6 +13,7 @@ from jobs.kinds.scenes.spec import ScenesSpec
 _PROCESS = {"x0": "linear", "v": "cosine", "flow": "flow"}
 _CHECKPOINTS = 20  # of a stage, if steps are quick
 _MOST_BETWEEN = 500  # steps
+_NETWORKS = 2  # raised where weights trained before do not fit the networks any more
 
 
 def packing(spec: ScenesSpec) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def key_of(*inputs: Any) -> str:
 
 def keys(spec: ScenesSpec, fingerprint: str, views: int, has_maps: bool) -> dict[str, str]:
     """The key of each trained stage: of its data, sizes, budget and batches, and of the stage before."""
-    before = fingerprint
+    before = key_of(_NETWORKS, fingerprint)
     found: dict[str, str] = {}
     for stage, fields in models(spec, has_maps).items():
         before = key_of(before, stage, fields, budget(spec, stage), batches(spec, views)[stage])
