@@ -6,13 +6,14 @@ import logging
 import re
 from collections.abc import Callable
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.contrib.messages import ERROR
 from django.core.exceptions import FieldDoesNotExist
-from django.db import DatabaseError, models
+from django.db import DatabaseError, models, transaction
 from django.http import HttpRequest, HttpResponse
 
 from webapp.accounts.models import Team, User
@@ -51,18 +52,27 @@ def record(
 ) -> None:  # fmt: skip
     """Add an entry. A database that refuses it must not undo what was done."""
     try:
-        Entry.objects.create(
-            team=team,
-            team_name=team.name if team else "",
-            actor=actor,
-            actor_name=actor_name[:120],
-            via=via[:100],
-            action=action[:60],
-            target=target[:160],
-            address=address(request) if request else None,
-        )
+        with transaction.atomic():
+            Entry.objects.create(
+                team=team,
+                team_name=team.name if team else "",
+                actor=actor,
+                actor_name=actor_name[:120],
+                via=via[:100],
+                action=action[:60],
+                target=target[:160],
+                address=_ip(request) if request else None,
+            )
     except DatabaseError:
         logger.exception("%s by %s could not be recorded", action, actor_name)
+
+
+def _ip(request: HttpRequest) -> str | None:
+    """None behind a unix socket, where nobody says it."""
+    try:
+        return str(ip_address(address(request)))
+    except ValueError:
+        return None
 
 
 def _record_request(request: HttpRequest) -> None:
