@@ -346,7 +346,10 @@ def test_a_frozen_comparison_shows_what_was(
     ]
     addresses = ["", "compared/0/selection.json", "compared/1/forecast.json"]
     before = [[_plain(path + each) for each in addresses] for path in made]
-    assert [text.replace("as of", "") == live for text, live in zip(*before, strict=True)][1:] == [True, True]
+    assert [json.loads(text) == json.loads(live) for text, live in zip(*before, strict=True) if text[0] == "{"] == [
+        True,
+        True,
+    ]
     assert all("Other" in page and "/experiments/" not in page and "TOKEN" not in page for page, *_ in before)
     Problem.objects.filter(experiment=other).update(n=9, c=3)
     Experiment.objects.filter(pk=other.pk).update(name="Renamed", last_seq=7)
