@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def _always(experiment: Experiment) -> bool:
+def always(experiment: Experiment) -> bool:
     return True
 
 
@@ -48,7 +48,7 @@ class Tile:
     data: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()  # static paths
     imports: str = ""  # a template for the page's head, before its first module: an import map
-    fits: Callable[[Experiment], bool] = _always  # whether this experiment has it
+    fits: Callable[[Experiment], bool] = always  # whether this experiment has it
 
 
 @dataclass(frozen=True, slots=True)
