@@ -122,7 +122,7 @@ def send_artifact(found: Artifact) -> HttpResponseBase:
         content = found.file.open("rb")
     except FileNotFoundError as error:
         raise Http404("The file is no longer in the storage.") from error
-    response = attachment(_chunks(content), found.content_type, found.name)
+    response = attachment(file_pieces(content), found.content_type, found.name)
     response.is_clean = found.name.endswith(kind_page(found.experiment.kind).nameless)  # type: ignore[attr-defined]  # webapp.sharing.anonymity
     response.headers["Content-Length"] = str(found.file.size)
     return response
@@ -145,7 +145,7 @@ def send_picture(found: bytes | None) -> HttpResponseBase:
     return response
 
 
-async def _chunks(content: File[bytes]) -> AsyncIterator[bytes]:
+async def file_pieces(content: File[bytes]) -> AsyncIterator[bytes]:
     """The file in pieces. Under ASGI Django would first read a plain (synchronous) iterator to its end."""
     try:
         while piece := await sync_to_async(content.read)(CHUNK):

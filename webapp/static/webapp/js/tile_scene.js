@@ -13,6 +13,7 @@ export function mountSceneTile(panel, live) {
   const link = panel.querySelector("[data-open-scene]");
   const { manifest, poster } = body.dataset;
   const scenesUrl = link?.getAttribute("href");
+  const isCopy = manifest && !link; // frozen: nothing leads back to what changes, and a scene's files do not
   let told = "";
   let state = null;
 
@@ -34,7 +35,7 @@ export function mountSceneTile(panel, live) {
     offer(scenes, chosen);
     setText(panel.querySelector("[data-title]"), number ? `Scene ${number}` : "3D scene");
     setText(panel.querySelector("[data-sub]"), scene ? `seed ${scene.seed}` : "");
-    setText(panel.querySelector("[data-foot]"), scene ? factsOf(scene) : "");
+    setText(panel.querySelector("[data-foot]"), [scene ? factsOf(scene) : "", isCopy && number ? "the files stay with the experiment" : ""].filter(Boolean).join("; "));
     if (link) link.href = number ? `${scenesUrl}?at=${number}` : scenesUrl;
     if (!manifest) say("No 3D here", "A link to a board shows none of its scenes. A scene has a link of its own.");
     else if (!number) say(...sceneText(state));
