@@ -70,6 +70,7 @@ def test_scenes_on_a_board_and_behind_a_link(team: Team, bob: User, new_context:
     page.get_by_role("button", name="Share scene").click()
     expect(page.locator("[data-share-words]")).to_contain_text("Scene 2 of Rooms")
     page.get_by_role("button", name="Make a link").click()
+    expect(page.locator("#share-url")).to_contain_text("/s/")
     address = page.locator("#share-url").inner_text()
     stranger.goto(address[address.index("/s/") :])
     expect(stranger.locator("canopy-scene")).to_have_attribute("data-state", "ready")
