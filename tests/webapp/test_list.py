@@ -144,7 +144,8 @@ def test_the_number_of_queries_is_constant(
             assert client.get(url).status_code == 200
         return len(captured)
 
-    make_experiment(problems=1, status="running")
+    first = make_experiment(problems=1, status="running")
+    first.share_links.create(token_prefix="t", token_hash="first", created_by=bob)
     client.get(url)  # the first visit remembers the team in the session
     few = queries()
     for i in range(20):

@@ -127,7 +127,7 @@ def test_guessing_invitations_is_limited(client: Client, db: None) -> None:
 def test_addresses_with_tokens_leak_nothing(client: Client, team: Team, alice: User) -> None:
     response = client.get(reverse("invitation", args=[memberships.invite(team, role="member", by=alice)]))
     assert response["Referrer-Policy"] == "no-referrer"
-    assert response["X-Robots-Tag"] == "noindex"
+    assert "noindex" in response["X-Robots-Tag"]
 
 
 @pytest.mark.django_db(transaction=True)
