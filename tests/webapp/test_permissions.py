@@ -159,6 +159,9 @@ PAGES = {
     "shared": Page(PUBLIC, ("token",)),
     "embedded": Page(PUBLIC, ("token",)),
     "shared-board": Page(PUBLIC, ("board_token",)),
+    "shared-scene": Page(PUBLIC, ("scene_token",)),
+    "shared-scene-poster": Page(PUBLIC, ("scene_token",)),
+    "shared-scene-file": Page(PUBLIC, ("scene_token", "scene_file")),
     "shared-compared": Page(PUBLIC, ("comparison_token", "number", "part")),
     "shared-tab": Page(PUBLIC, ("token", "tab")),
     "shared-live": Page(PUBLIC, ("token",)),
@@ -205,7 +208,12 @@ class World:
         renamed = {"reset": "token", "invitation": "token", "detection_token": "token"}
         renamed |= {"picture_part": "part", "picture": "key", "price_kind": "kind", "scenes_token": "token"}
         renamed |= {"item_part": "part", "item": "key", "view_scene": "key", "view": "key"}
-        renamed |= {"comparison_token": "token", "board_token": "token"}
+        renamed |= {
+            "comparison_token": "token",
+            "board_token": "token",
+            "scene_token": "token",
+            "scene_file": "artifact",
+        }
         renamed |= {"version": "number"}
         return reverse(name, kwargs={renamed.get(key, key): values[key] for key in page.keys})
 
@@ -265,6 +273,14 @@ def world(
     ShareLink.objects.create(
         experiment=scenes, token_prefix="scenes", token_hash=hash_token("scenes-token"), created_by=alice
     )
+    ShareLink.objects.create(
+        experiment=scenes,
+        target="scene",
+        scope={"experiment": str(scenes.code), "scene": 1},
+        token_prefix="scene1",
+        token_hash=hash_token("scene-token"),
+        created_by=alice,
+    )
     token, _ = make_token(name="laptop", scope="read", created_by=bob, user=bob, team=None, days=30)
     price = Price.objects.create(
         team=team, kind="tokens", name="lab", input=1, output=2, as_of="2026-01-01", source="a bill"
@@ -289,6 +305,8 @@ def world(
             "detection_token": "picture-token",
             "comparison_token": "comparison-token",
             "board_token": "board-token",
+            "scene_token": "scene-token",
+            "scene_file": scenes.artifacts.get(name="scene-0001/volume.rgba.gz").code,
             "number": 0,
             "picture_part": "prediction",
             "scenes_token": "scenes-token",

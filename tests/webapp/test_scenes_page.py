@@ -23,6 +23,8 @@ from tests.webapp.scenes import GRID, ask_for, hall, make_previewed, make_scenes
 from tests.webapp.test_html import Page, check_labels, check_policy
 from tests.webapp.test_live_page import share
 from webapp.accounts.models import Team, User
+from webapp.sharing.services import Options, draft, make_link
+from webapp.sharing.targets import CannotShare
 
 pytestmark = pytest.mark.django_db
 SignIn = Callable[[User], Client]
@@ -251,3 +253,38 @@ def test_a_chart_can_be_shared_alone(chart: str, team: Team) -> None:
     state = Client().get(f"/s/{token}/live.json").json()["kind"]
     assert set(state) == ({"runs", "losses"} if chart == "loss" else {"scores"})
     assert Client().get(f"/s/{token}/data/scene/1.json").status_code == 404
+
+
+def test_one_scene_can_be_shared_alone(team: Team, bob: User, alice: User, as_user: SignIn) -> None:
+    experiment = make_scenes(team, drawn=2)
+    gallery = checked(as_user(bob).get(address(experiment, "scenes") + "?at=2"))
+    assert 'data-share-target="scene"' in gallery and "&quot;scene&quot;: 2" in gallery
+    scope = {"experiment": str(experiment.code), "scene": 2}
+    _, token = make_link(team, Options("scene", scope), by=alice)
+    text = checked(Client().get(f"/s/{token}/"))
+    assert f'src="/s/{token}/scene.json"' in text and "Mesh (.glb)" in text
+    assert text.index('type="importmap"') < text.index('type="module"')
+    assert str(experiment.code) not in text and "Scene 1" not in text and "?at=" not in text
+    told = Client().get(f"/s/{token}/scene.json").json()
+    seed = GeneratedScene.objects.get(experiment=experiment, number=2).seed
+    assert gzip.decompress(content(Client().get(told["volume"]))) == hall(seed).tobytes()
+    assert Client().get(told["poster"]).headers["Content-Type"] == "image/jpeg"
+    assert [each["label"] for each in told["downloads"]] == ["Mesh (.glb)", "Cameras (.json)"]
+    assert all(each["url"].startswith(f"/s/{token}/scene/") for each in told["downloads"])
+    _, hidden = make_link(team, Options("scene", scope, anonymous=True), by=alice)
+    page = checked(Client().get(f"/s/{hidden}/"))
+    assert "three.core.js" in page and "Mesh (.glb)" not in page
+    anonymous = Client().get(f"/s/{hidden}/scene.json").json()
+    assert anonymous["volume"] and anonymous["cameras"] == told["cameras"] and anonymous["downloads"] == []
+    GeneratedScene.objects.filter(experiment=experiment, number=2).delete()
+    assert Client().get(f"/s/{token}/").status_code == 410, "it ends with its scene"
+
+
+@pytest.mark.parametrize("number", [3, 99, None, "x", [1]])
+def test_only_a_drawn_scene_is_shared(number: Any, team: Team, make_experiment: Callable[..., Experiment]) -> None:
+    drawn = make_scenes(team, drawn=2)
+    for experiment in (drawn, make_experiment()):
+        with pytest.raises(CannotShare):
+            draft(team, Options("scene", {"experiment": str(experiment.code), "scene": number}))
+    with pytest.raises(CannotShare, match="cannot be frozen"):
+        make_link(team, Options("scene", {"experiment": str(drawn.code), "scene": 1}, freeze=True))

@@ -48,7 +48,9 @@ class ShareLinkIn(Asked):
             ]
         },
     )
-    target: str = Field(max_length=20, description="experiment, chart, comparison, ...", examples=["experiment"])
+    target: str = Field(
+        max_length=20, description="experiment, chart, comparison, board, scene.", examples=["experiment"]
+    )
     scope: dict[str, Any] = Field(description="Which one.")
     label: Annotated[str, StringConstraints(max_length=80, pattern=NO_NUL, strip_whitespace=True)] = ""
     days: int | None = Field(default=30, ge=1, le=MOST_DAYS, description="How long it works; null: until revoked.")

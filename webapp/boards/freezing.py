@@ -57,7 +57,7 @@ def numbers_of(board: Board, *, shared: bool = False) -> Json:
     states = {str(each.code): _state(each, shared=shared) for each in experiments}
     return {
         "content": content.as_json(),
-        "tiles": {each.tile.id: _tile(each) for each in shown},
+        "tiles": {each.tile.id: _tile(each, shared=shared) for each in shown},
         "states": states,
         "data": {str(each.code): _data(each, shown) for each in experiments},
         "series": {each.tile.id: _series(each.series) for each in shown if each.series is not None},
@@ -69,13 +69,14 @@ def _state(experiment: Experiment, *, shared: bool) -> Json:
     return (shared_view(state) if shared else state) | LEFT_OUT
 
 
-def _tile(shown: Shown) -> Json:
+def _tile(shown: Shown, *, shared: bool) -> Json:
     return {
         "title": shown.title,
         "template": shown.template,
-        "context": without_addresses(shown.context),
+        "context": without_addresses(shown.context, shared=shared),
         "script": shown.script,
         "styles": list(shown.styles),
+        "imports": shown.imports,
         "colour": shown.colour,
         "sources": [[name, "", slot] for name, _, slot in shown.sources],
         "missing": shown.missing,
@@ -113,6 +114,7 @@ def thawed(kept: Json) -> list[Shown]:
                 tuple((name, url, slot) for name, url, slot in stored["sources"]),
                 series=kept["series"].get(tile.id),
                 missing=stored["missing"],
+                imports=stored.get("imports", ""),  # copies made before there were any have none
             )
         )
     return made

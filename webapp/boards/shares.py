@@ -21,6 +21,7 @@ from webapp.boards.content import Content
 from webapp.boards.freezing import numbers, numbers_of, thawed
 from webapp.boards.models import Board
 from webapp.boards.services import codes_of
+from webapp.boards.show import heads_of
 from webapp.sharing.access import Visit, opens
 from webapp.sharing.models import ShareLink
 from webapp.sharing.targets import About, CannotShare, ShareTarget, Subject, Words
@@ -66,7 +67,7 @@ class BoardTarget(ShareTarget):
         if not frozen:
             shows.append("What is added to the board later")
         hides = [
-            "Sample texts, pictures, settings, files and logs of these experiments",
+            "Sample texts, pictures, 3D scenes, settings, files and logs of these experiments",
             "The board's versions, and every other page of the team",
         ]
         return Words(shows, hides)
@@ -78,7 +79,7 @@ class BoardTarget(ShareTarget):
             "visit": visit,
             "content": kept["content"],
             "tiles": shown,
-            "styles": sorted({style for each in shown for style in each.styles}),
+            **heads_of(shown),
             "kept_url": visit.url("shared-board"),
             "follows": visit.frozen is None,
         }

@@ -5,7 +5,7 @@ The queries are one for all experiments, plus what each tile's own context takes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,7 @@ class Shown:
     series: Json | None = None
     missing: str = ""
     data: tuple[str, ...] = ()
+    imports: str = ""  # a template for the head of the page
 
     @property
     def name(self) -> str:
@@ -70,6 +71,14 @@ class Shown:
     def label(self) -> str:
         """The tile's name for those who do not see it."""
         return ", ".join([self.title, *(name for name, _, _ in self.sources)][:3])
+
+
+def heads_of(tiles: Sequence[Shown]) -> Json:
+    """What the head of a page with these tiles loads."""
+    return {
+        "styles": sorted({style for each in tiles for style in each.styles}),
+        "imports": sorted({each.imports for each in tiles if each.imports}),
+    }
 
 
 def shown_tiles(team: Team, content: Content, *, can_write: bool) -> list[Shown]:
@@ -117,6 +126,7 @@ def _of_experiment(tile: ExperimentTile, experiment: Experiment, *, can_write: b
         socket_path=page.socket_path,
         data_url=page.url("data", part="NAME"),
         data=known.data,
+        imports=known.imports,
     )
 
 

@@ -21,7 +21,7 @@ from webapp.boards.content import COLUMNS, LEAST_HEIGHT, LEAST_WIDTH, MOST_HEIGH
 from webapp.boards.differences import differences
 from webapp.boards.markdown import rendered
 from webapp.boards.models import Board, BoardVersion
-from webapp.boards.show import Shown, shown_tiles
+from webapp.boards.show import Shown, heads_of, shown_tiles
 from webapp.experiments.access import get_experiment, get_team
 from webapp.experiments.compare.query import CompareQuery, chosen
 from webapp.experiments.kind_pages import kind_comparison, kind_page
@@ -96,7 +96,7 @@ def _page(board: Board, membership: Membership, shown: list[Shown]) -> Json:
         "team": board.team,
         "membership": membership,
         "tiles": shown,
-        "styles": sorted({style for each in shown for style in each.styles}),
+        **heads_of(shown),
         "limits": {
             "columns": COLUMNS,
             "width": LEAST_WIDTH,

@@ -24,6 +24,7 @@ def make(
         str, typer.Argument(help="An experiment's code, or the address of a comparison.", metavar="CODE|ADDRESS")
     ],
     chart: Annotated[str, typer.Option(help="Only this chart of the experiment, such as coverage.")] = "",
+    scene: Annotated[int, typer.Option(min=0, help="Only this scene of the experiment, by its number; 0: all.")] = 0,
     label: Annotated[str, typer.Option(help="Who gets it.")] = "",
     days: Annotated[int, typer.Option(min=0, help="How long it works; 0: until it is revoked.")] = 30,
     samples: Annotated[bool, typer.Option(help="Show sample texts or pictures.")] = True,
@@ -35,10 +36,13 @@ def make(
 ) -> None:
     """Make a link and print its address, this once."""
     query = urlsplit(what).query
-    if query and chart:
-        raise cli.WrongUse("--chart is for one experiment; give its code.")
-    target = "comparison" if query else "chart" if chart else "experiment"
-    scope = {"query": query} if query else {"experiment": what} | ({"chart": chart} if chart else {})
+    if query and (chart or scene):
+        raise cli.WrongUse("--chart and --scene are for one experiment; give its code.")
+    if chart and scene:
+        raise cli.WrongUse("A link opens one chart or one scene, not both.")
+    target = "comparison" if query else "chart" if chart else "scene" if scene else "experiment"
+    one = {"chart": chart} if chart else {"scene": scene} if scene else {}
+    scope: dict[str, object] = {"query": query} if query else {"experiment": what, **one}
     with cli.connect() as client:
         found = cli._team(client, team) if team or query else client.experiment(what).team
         made = client.share(

@@ -8,7 +8,8 @@ class ExperimentsConfig(AppConfig):
 
     def ready(self) -> None:
         from webapp.experiments import shares
+        from webapp.experiments.scenes.shares import SceneTarget
         from webapp.sharing.targets import register
 
-        for target in (shares.ExperimentTarget(), shares.ChartTarget(), shares.ComparisonTarget()):
+        for target in (shares.ExperimentTarget(), shares.ChartTarget(), shares.ComparisonTarget(), SceneTarget()):
             register(target)

@@ -16,7 +16,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from jobs.models import Artifact, Experiment, LogLine
-from webapp.experiments.kind_pages import Download
+from webapp.experiments.kind_pages import Download, KindPage, kind_page
 from webapp.experiments.page import Page
 from webapp.sharing.anonymity import READABLE
 
@@ -99,7 +99,12 @@ def _is_offered(page: Page, artifact: Artifact) -> bool:
     through and cleaned, or what names nobody."""
     if not page.shows_samples:
         return False
-    return not page.is_anonymous or artifact.content_type in READABLE or artifact.name.endswith(page.kind.nameless)
+    return not page.is_anonymous or names_nobody(artifact, page.kind)
+
+
+def names_nobody(artifact: Artifact, kind: KindPage) -> bool:
+    """Whether an anonymous link may give the file: it can be read through and cleaned, or holds numbers alone."""
+    return artifact.content_type in READABLE or artifact.name.endswith(kind.nameless)
 
 
 @require_safe
@@ -108,12 +113,17 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
     found = get_object_or_404(page.experiment.artifacts, code=artifact)
     if not _is_offered(page, found):
         raise Http404("No such file.")
+    return send_artifact(found)
+
+
+def send_artifact(found: Artifact) -> HttpResponseBase:
+    """A file that the visitor may have, in pieces."""
     try:
         content = found.file.open("rb")
     except FileNotFoundError as error:
         raise Http404("The file is no longer in the storage.") from error
-    response = attachment(_chunks(content), found.content_type, found.name)
-    response.is_clean = found.name.endswith(page.kind.nameless)  # type: ignore[attr-defined]  # webapp.sharing.anonymity
+    response = attachment(file_pieces(content), found.content_type, found.name)
+    response.is_clean = found.name.endswith(kind_page(found.experiment.kind).nameless)  # type: ignore[attr-defined]  # webapp.sharing.anonymity
     response.headers["Content-Length"] = str(found.file.size)
     return response
 
@@ -122,7 +132,11 @@ def artifact(request: HttpRequest, page: Page, artifact: UUID) -> HttpResponseBa
 def picture(request: HttpRequest, page: Page, part: str, key: str) -> HttpResponseBase:
     """A picture of the kind. Pictures are samples: share links without samples give none."""
     find = page.kind.pictures.get(part) if page.shows_samples else None
-    found = find(page.experiment, key) if find else None
+    return send_picture(find(page.experiment, key) if find else None)
+
+
+def send_picture(found: bytes | None) -> HttpResponseBase:
+    """A JPEG. Raises Http404 where there is none."""
     if found is None:
         raise Http404("No such picture.")
     response = HttpResponse(found, content_type="image/jpeg")
@@ -131,7 +145,7 @@ def picture(request: HttpRequest, page: Page, part: str, key: str) -> HttpRespon
     return response
 
 
-async def _chunks(content: File[bytes]) -> AsyncIterator[bytes]:
+async def file_pieces(content: File[bytes]) -> AsyncIterator[bytes]:
     """The file in pieces. Under ASGI Django would first read a plain (synchronous) iterator to its end."""
     try:
         while piece := await sync_to_async(content.read)(CHUNK):

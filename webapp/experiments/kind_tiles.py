@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def _always(experiment: Experiment) -> bool:
+def always(experiment: Experiment) -> bool:
     return True
 
 
@@ -47,7 +47,8 @@ class Tile:
     height: int = 9
     data: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()  # static paths
-    fits: Callable[[Experiment], bool] = _always  # whether this experiment has it
+    imports: str = ""  # a template for the page's head, before its first module: an import map
+    fits: Callable[[Experiment], bool] = always  # whether this experiment has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class ComparisonTile:
     fits: Callable[[Json], bool] = lambda found: True
 
 
-def without_addresses(context: Json) -> Json:
-    """For frozen copies: links and downloads would lead to what has changed since."""
-    return {name: "" if name.endswith("_url") else value for name, value in context.items()}
+def without_addresses(context: Json, *, shared: bool) -> Json:
+    """For frozen copies: links and downloads (``..._url``) would lead to what has changed since. What is at a
+    ``..._pattern`` never changes, so members' copies keep it; strangers have no access to either."""
+    gone = ("_url", "_pattern") if shared else ("_url",)
+    return {name: "" if name.endswith(gone) else value for name, value in context.items()}

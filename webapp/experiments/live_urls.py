@@ -10,6 +10,7 @@ from webapp.experiments import downloads, views_live
 from webapp.experiments.compare.shared import compared_data
 from webapp.experiments.offline import views as offline
 from webapp.experiments.page import View, for_members, for_share_links
+from webapp.experiments.scenes import shares as scene_shares
 
 
 def _patterns(prefix: str, name: str, serve_to: Callable[[View], View]) -> list[URLPattern]:
@@ -34,5 +35,8 @@ urlpatterns = [
     *_patterns("experiments/<uuid:code>/", "experiment", for_members),
     # /s/<token>/ itself is webapp.sharing's: it shows whatever the link opens.
     *_patterns("s/<str:token>/", "shared", for_share_links),
+    path("s/<str:token>/scene.json", scene_shares.shared_scene, name="shared-scene"),
+    path("s/<str:token>/scene.jpg", scene_shares.shared_scene_poster, name="shared-scene-poster"),
+    path("s/<str:token>/scene/<uuid:artifact>", scene_shares.shared_scene_file, name="shared-scene-file"),
     path("s/<str:token>/compared/<int:number>/<slug:part>.json", compared_data, name="shared-compared"),
 ]

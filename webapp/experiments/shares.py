@@ -30,7 +30,7 @@ class ExperimentTarget(ShareTarget):
     can_freeze = True
 
     def clean(self, team: Team, scope: Json) -> Subject:
-        experiment = _find(team, scope.get("experiment"))
+        experiment = find_experiment(team, scope.get("experiment"))
         return Subject({"experiment": str(experiment.code)}, experiment)
 
     def about(self, link: ShareLink) -> About | None:
@@ -73,7 +73,7 @@ class ChartTarget(ExperimentTarget):
     title = "One chart"
 
     def clean(self, team: Team, scope: Json) -> Subject:
-        experiment = _find(team, scope.get("experiment"))
+        experiment = find_experiment(team, scope.get("experiment"))
         charts = kind_page(experiment.kind).charts
         name = scope.get("chart")
         if not isinstance(name, str) or name not in charts:
@@ -160,7 +160,8 @@ def _title(found: list[Experiment]) -> str:
     return f"{found[0].name} and {rest} more, compared" if rest else found[0].name
 
 
-def _find(team: Team, code: object) -> Experiment:
+def find_experiment(team: Team, code: object) -> Experiment:
+    """The team's experiment that a scope names. Raises CannotShare."""
     try:
         return Experiment.objects.select_related("team", "owner").get(team=team, code=UUID(str(code)))
     except (ValueError, Experiment.DoesNotExist):

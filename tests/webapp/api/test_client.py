@@ -283,6 +283,8 @@ def test_share_links(canopy: Any, team: Team, make_experiment: Make) -> None:
     assert code == 0 and "reviewers" in said and "\x1b" not in said
     assert canopy("share", "make", str(made.code), "--chart", "nothing")[0] == cli.REFUSED
     assert canopy("share", "make", address, "--chart", "coverage")[0] == cli.USAGE
+    assert canopy("share", "make", str(made.code), "--scene", "1")[0] == cli.REFUSED  # it has none
+    assert canopy("share", "make", str(made.code), "--scene", "1", "--chart", "coverage")[0] == cli.USAGE
 
 
 @pytest.mark.parametrize(("status", "exit_code"), [("finished", 0), ("failed", 1), ("cancelled", 1)])

@@ -17,6 +17,7 @@ from jobs.models import Experiment, Status
 from tests.webapp.boards.test_content import board as content
 from tests.webapp.boards.test_content import chart, text
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_scenes
 from tests.webapp.test_compare import set_counts
 from webapp.accounts.models import Team, User
 from webapp.boards import freezing, services
@@ -182,6 +183,29 @@ def test_every_tile_of_every_kind_shows_live_and_frozen(
     assert [each.tile.id for each in freezing.thawed(frozen.kept)] == [tile["id"] for tile in made.content["tiles"]]
     copy = as_user(alice).get(reverse("board-frozen", args=[frozen.code])).content.decode()
     assert f"/experiments/{finished.code}" not in copy, "a frozen copy leads to no number that changes"
+
+
+def test_a_scene_stays_on_a_frozen_copy_and_off_a_link(
+    team: Team, alice: User, author: Author, as_user: SignIn, settings: Any, tmp_path: Any
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    scenes = make_scenes(team, alice, drawn=2)
+    names = [tile.name for tile in kind_page("scenes").tiles if tile.fits(scenes)]
+    tiles = [{"type": "experiment", "id": name, "experiment": str(scenes.code), "name": name} for name in names]
+    made = services.create(team, content(*tiles), author)
+    manifest, pictures = f"/experiments/{scenes.code}/data/scene/", f"/experiments/{scenes.code}/pictures/"
+    page = as_user(alice).get(reverse("board", args=[made.code])).content.decode()
+    assert (
+        page.index('type="importmap"') < page.index('type="module"') and manifest in page and f"{pictures}view/" in page
+    )
+    frozen = freezing.freeze(made, author)
+    copy = as_user(alice).get(reverse("board-frozen", args=[frozen.code])).content.decode()
+    assert manifest in copy and f"{pictures}view/" not in copy, "pictures of views are drawn anew at later steps"
+    report = as_user(alice).get(reverse("board-frozen", args=[frozen.code]) + "?report=1").content.decode()
+    assert report.index('type="importmap"') < report.index('type="module"')
+    assert str(scenes.code) not in json.dumps(freezing.numbers_of(made, shared=True)["tiles"])
+    plain = services.create(team, content(text("a")), author)
+    assert "importmap" not in as_user(alice).get(reverse("board", args=[plain.code])).content.decode()
 
 
 def test_a_frozen_copy_does_not_change(

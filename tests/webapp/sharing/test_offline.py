@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 
 from jobs.models import Experiment, Status
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_scenes
 from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_samples import draw
 from webapp.accounts.models import Team
@@ -109,6 +110,30 @@ def test_detection_has_its_figures(team: Team, link: Link) -> None:
     data = described(unpack(f"/s/{token}/offline.zip")[0])
     assert [figure["name"] for figure in data["figures"]] == ["angles", "loss", "validation", "quality"]
     assert all(line["x"] and len(line["x"]) == len(line["y"]) for line in data["figures"][0]["lines"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_scenes_are_pictures_and_meshes_and_go_along_with_samples(team: Team, link: Link) -> None:
+    scope = {"experiment": str(make_scenes(team, drawn=2).code)}
+    _, token = link("experiment", scope)
+    files, _ = unpack(f"/s/{token}/offline.zip?samples=1")
+    data = described(files)
+    assert [figure["name"] for figure in data["figures"]] == ["loss-autoencoder", "loss-latents", "loss-diffusion"]
+    assert data["tables"][0]["rows"] and data["pages"] == [["Scenes", "scenes.html"]]
+    reader = _Addresses()
+    reader.found = []
+    reader.feed(files["scenes.html"].decode())
+    assert set(reader.found) <= set(files) and files["scenes/scene-0002/scene.glb"] == b"glTF"
+    assert files["scenes/scene-0001/poster.jpg"][:2] == b"\xff\xd8" and "scenes/scene-0001/poster.jpg" in reader.found
+    said = json.loads(get(f"/s/{token}/offline.json")[1])
+    assert said["bytes_with_samples"] - said["bytes"] >= sum(
+        len(files[name]) for name in files if name.startswith("scenes")
+    )
+    _, hidden = link("experiment", scope, anonymous=True)
+    _, bare = link("experiment", scope, include_samples=False)
+    for path in (f"/s/{token}/offline.zip", f"/s/{hidden}/offline.zip?samples=1", f"/s/{bare}/offline.zip?samples=1"):
+        less, _ = unpack(path)
+        assert not [name for name in less if name.startswith("scenes")] and described(less)["pages"] == []
 
 
 def test_a_zip_is_sent_in_pieces_however_large_a_member_is() -> None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from jobs.models import Artifact, Experiment, Status
 from tests.webapp.detection import make_detection
+from tests.webapp.scenes import make_scenes
 from tests.webapp.sharing.conftest import Link, get
 from tests.webapp.test_permissions import names
 from tests.webapp.test_samples import draw
@@ -35,42 +36,49 @@ LINKS = (
     "pictures",
     "board",
     "frozen board",
+    "scene",
+    "anonymous scene",
 )
 # What the holder of each link gets, in the order of LINKS.
 REACH: dict[str, tuple[int, ...]] = {
-    "shared": (200,) * 11,
-    "embedded": (200,) * 11,
-    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200, 404, 404),
-    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
-    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-data nothing": (404,) * 11,
-    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
-    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
-    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-tab log": (404,) * 11,
-    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
-    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404),
-    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-download log.txt": (404,) * 11,
-    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404),
-    "shared-artifact other": (404,) * 11,
-    "shared-item": (404,) * 11,  # sampling and detection have none
-    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
-    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404),
-    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404),
-    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404, 404, 404),
-    "shared-compared 1": (404,) * 11,
-    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 404, 200, 200),
+    "shared": (200,) * 13,
+    "embedded": (200,) * 13,
+    "shared-live": (200, 200, 200, 200, 200, 200, 404, 404, 200, 404, 404, 404, 404),
+    "shared-data forecast": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-data selection": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-data nothing": (404,) * 13,
+    "shared-tab config": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-tab files": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-tab samples": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab analysis": (200, 200, 404, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-tab log": (404,) * 13,
+    "shared-tab predictions": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-download coverage.csv": (200, 200, 200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download problems.csv": (200, 200, 200, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download samples.jsonl": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-download log.txt": (404,) * 13,
+    "shared-artifact own": (200, 404, 404, 200, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact binary": (200, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404, 404),
+    "shared-artifact other": (404,) * 13,
+    "shared-item": (404,) * 13,  # sampling and detection have none
+    "shared-offline": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-offline-size": (200, 200, 200, 200, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-picture own": (404, 404, 404, 404, 404, 404, 404, 404, 200, 404, 404, 404, 404),
+    "shared-compared 0": (404, 404, 404, 404, 404, 404, 200, 200, 404, 404, 404, 404, 404),
+    "shared-compared 1": (404,) * 13,
+    "shared-board": (404, 404, 404, 404, 404, 404, 404, 404, 404, 200, 200, 404, 404),
+    "shared-scene": (404,) * 11 + (200, 200),
+    "shared-scene-poster": (404,) * 11 + (200, 200),
+    "shared-scene-file volume": (404,) * 11 + (200, 200),
+    "shared-scene-file mesh": (404,) * 11 + (200, 404),
+    "shared-scene-file neighbour": (404,) * 13,  # of the scene beside it
 }
 
 
 def test_every_shared_address_and_target_is_in_the_table() -> None:
     below = {name for name in names(get_resolver().url_patterns) if name == "embedded" or name.startswith("shared")}
     assert below == {row.split()[0] for row in REACH}
-    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison", "board"}
+    assert {target.name for target in all_targets()} == {"experiment", "chart", "comparison", "board", "scene"}
 
 
 @pytest.fixture
@@ -81,7 +89,13 @@ def world(
     experiment, other = make_experiment(status=Status.FINISHED, n=4, c=1), make_experiment(name="Private", n=1)
     draw(experiment, 4)
     detection = make_detection(team, spec={"rules": ["ellipse"], "seeds": 1, "angles": [0.0]}, epochs=0)
-    artifacts = {
+    scenes = make_scenes(team, drawn=2)
+    one_scene: dict[str, Any] = {"experiment": str(scenes.code), "scene": 1}
+    files = dict(scenes.artifacts.values_list("name", "code"))
+    artifacts: dict[str, Any] = {
+        "volume": files["scene-0001/volume.rgba.gz"],
+        "mesh": files["scene-0001/scene.glb"],
+        "neighbour": files["scene-0002/volume.rgba.gz"],
         "own": _artifact(experiment, "samples.json", "application/json"),
         "binary": _artifact(experiment, "model.onnx", "application/octet-stream"),
         "other": _artifact(other, "samples.json", "application/json"),
@@ -94,6 +108,8 @@ def world(
     links = {
         "board": link("board", {"board": str(board.code)}, **framed),
         "frozen board": link("board", {"board": str(board.code)}, freeze=True, **framed),
+        "scene": link("scene", one_scene, **framed),
+        "anonymous scene": link("scene", one_scene, anonymous=True, **framed),
         "experiment": link("experiment", code, **framed),
         "no samples": link("experiment", code, include_samples=False, **framed),
         "frozen": link("experiment", code, freeze=True, **framed),
@@ -113,6 +129,7 @@ def world(
             "shared-tab": {"tab": rest},
             "shared-download": {"name": rest},
             "shared-artifact": {"artifact": artifacts.get(rest)},
+            "shared-scene-file": {"artifact": artifacts.get(rest)},
             "shared-item": {"part": "scene", "key": "1"},
             "shared-picture": {"part": "prediction", "key": picture},
             "shared-compared": {"number": rest, "part": "forecast"},
@@ -149,9 +166,10 @@ def test_links_that_are_closed_or_unknown_reach_nothing(world: Any) -> None:
         ShareLink.objects.update(paused_at=None, expires_at=None, revoked_at=None)
         ShareLink.objects.update(**{field: value})
         for row in REACH:
-            for who in ("anonymous", "frozen", "chart", "comparison"):
+            for who in ("anonymous", "frozen", "chart", "comparison", "scene"):
                 assert get(address(row, links[who][1]))[0] == status, (field, row, who)
-    assert {get(address(row, "unknown"))[0] for row in REACH} == {404}
+    once = {row.split()[0]: row for row in REACH}.values()  # who guesses more has to wait
+    assert {get(address(row, "unknown"))[0] for row in once} == {404}
 
 
 def test_what_a_chart_is_drawn_from_is_all_that_goes_out(

@@ -8,7 +8,7 @@ from jobs.kinds.detection.models import Run
 from jobs.kinds.detection.spec import ARCHITECTURES
 from jobs.models import Experiment
 from webapp.experiments.detection.methods import methods_of, plan_json
-from webapp.experiments.kind_tiles import ComparisonTile, Json, Tile
+from webapp.experiments.kind_tiles import ComparisonTile, Json, Tile, always
 from webapp.experiments.page import Page
 
 PANELS = "experiments/detection/panels"
@@ -40,8 +40,8 @@ def _trains(experiment: Experiment) -> bool:
 
 def _tile(name: str, title: str, width: int = 6, height: int = 11, panel: str = "", data: tuple[str, ...] = ()) -> Tile:
     template = f"{PANELS}/{panel or name}.html"
-    fits = {} if name == "quality" else {"fits": _trains}
-    return Tile(name, title, template, SCRIPT, _plan, width, height, data, STYLES, **fits)
+    fits = always if name == "quality" else _trains
+    return Tile(name, title, template, SCRIPT, _plan, width, height, data, STYLES, fits=fits)
 
 
 TILES = (

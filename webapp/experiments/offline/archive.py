@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from webapp.experiments.config import config_sections
 from webapp.experiments.downloads import offered_downloads, pieces_of
-from webapp.experiments.offline.content import Offline
+from webapp.experiments.offline.content import File, Offline
 from webapp.experiments.page import Page
 from webapp.sharing.anonymity import Redactor, clean_pieces
 
@@ -50,14 +50,16 @@ def offline_members(page: Page, *, with_samples: bool) -> list[Member]:
     """What the zip holds for this visitor. An anonymous link's copy is cleaned like its pages."""
     redactor = page.visit.redactor if page.visit else None
     content = page.kind.offline(page.experiment, _state(page), _data(page))
+    # Of an anonymous link none: nothing can be said about what is in them.
+    files = [] if redactor else [file for file in content.files if with_samples or not file.has_samples]
+    content = replace(content, files=files, pages=_pages(content, files))
     data = _described(page, content, with_samples=with_samples)
     data = redactor.json(data) if redactor else data
     script = f"window.CANOPY = {json.dumps(data, cls=DjangoJSONEncoder, separators=(',', ':'))};\n"
     index = render_to_string("offline/index.html", {"title": data["name"]})
     members = [_text("index.html", index), _text("data/experiment.js", script)]
     members += [_asset(path, name) for path, name in ASSETS.items()]
-    if not redactor:  # nothing can be said about what is in them
-        members += [Member(file.path, file.size, file.stream) for file in content.files]
+    members += [Member(file.path, file.size, file.stream) for file in files]
     return members + [_made(page, name, redactor) for name in _downloads(page, with_samples)]
 
 
@@ -100,6 +102,12 @@ def _described(page: Page, content: Offline, *, with_samples: bool) -> Json:
         "settings": sections,
         "files": [[name, downloads[name].title] for name in _downloads(page, with_samples)],
     }
+
+
+def _pages(content: Offline, files: list[File]) -> list[tuple[str, str]]:
+    """The pages that are among ``files``."""
+    paths = {file.path for file in files}
+    return [(title, path) for title, path in content.pages if path in paths]
 
 
 def _downloads(page: Page, with_samples: bool) -> list[str]:

@@ -48,17 +48,19 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A further file of the copy, such as a viewer's model of a scene: ``path`` inside it, ``size`` in bytes."""
+    """A further file of the copy, such as a scene's picture or mesh: ``path`` inside it, ``size`` in bytes. With
+    ``has_samples`` it goes along only where samples do."""
 
     path: str
     size: int
     stream: Callable[[], AsyncIterator[bytes]]
+    has_samples: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """A kind's part. ``files`` are for what cannot be drawn from numbers: a kind of 3D scenes puts its viewer there (a
-    script without modules, for pages opened from disk have none) and names its page in ``pages``."""
+    """A kind's part. ``files`` are for what cannot be drawn from numbers: 3D scenes put their pictures, films and
+    meshes there, and the page that shows them (without modules: pages opened from disk load none) in ``pages``."""
 
     facts: Sequence[tuple[str, str]] = ()
     figures: Sequence[Figure] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -115,6 +116,7 @@ def shown(page: Page, filters: Filters, rows: list[GeneratedScene]) -> dict[str,
     after = numbers[here + 1] if here is not None and here + 1 < len(numbers) else None
     return {
         **in_full(page, scene),
+        "share_scope": json.dumps({"experiment": str(page.experiment.code), "scene": scene.number}),
         "previous_url": filters.url(at=before) if before is not None else "",
         "following_url": filters.url(at=after) if after is not None else "",
         "close_url": filters.url(at=None),
@@ -123,7 +125,7 @@ def shown(page: Page, filters: Filters, rows: list[GeneratedScene]) -> dict[str,
 
 def in_full(page: Page, scene: GeneratedScene) -> dict[str, Any]:
     """What the viewer's panel shows of one scene."""
-    listed = downloads(page, scene)
+    listed = downloads(scene, artifacts_of(scene), lambda file: page.url("artifact", artifact=file.code))
     made = {each["name"] for each in scene.values.get("downloads", [])}
     children = GeneratedScene.objects.filter(parent=scene).order_by("number").values_list("number", flat=True)
     return {
@@ -131,15 +133,17 @@ def in_full(page: Page, scene: GeneratedScene) -> dict[str, Any]:
         "manifest_url": page.url("item", part="scene", key=str(scene.number)),
         "poster_url": poster_url(page, scene),
         "facts": facts(scene),
-        "groups": [
-            (GROUPS.get(name, name), how)
-            for name, how in scene.settings.items()
-            if isinstance(how, Mapping) and "steps" in how
-        ],
+        "groups": groups(scene),
         "downloads": listed,
         "files": sum(each["name"] in made for each in listed),  # of those that come after the scene
         "children": list(children[:PAGE]),
     }
+
+
+def groups(scene: GeneratedScene) -> list[tuple[str, Mapping[str, Any]]]:
+    """How each group of latents was drawn."""
+    told = scene.settings.items()
+    return [(GROUPS.get(name, name), how) for name, how in told if isinstance(how, Mapping) and "steps" in how]
 
 
 def facts(scene: GeneratedScene) -> list[tuple[str, str]]:
@@ -172,12 +176,18 @@ def files_of(scene: GeneratedScene) -> list[tuple[str, str]]:
     return [*made, (label, f"{scene.folder}/{name}")]
 
 
-def downloads(page: Page, scene: GeneratedScene) -> list[dict[str, Any]]:
-    """The files of the scene that are there."""
-    kept = Artifact.objects.filter(experiment=page.experiment, name__startswith=f"{scene.folder}/")
-    found = {each.name: each for each in kept}
+def artifacts_of(scene: GeneratedScene) -> QuerySet[Artifact]:
+    """All of its files that are there, previews too."""
+    return Artifact.objects.filter(experiment=scene.experiment, name__startswith=f"{scene.folder}/").order_by("name")
+
+
+def downloads(
+    scene: GeneratedScene, files: Iterable[Artifact], address: Callable[[Artifact], str]
+) -> list[dict[str, Any]]:
+    """What can be taken away of the scene's ``files``."""
+    found = {each.name: each for each in files}
     return [
-        {"label": label, "name": name, "size": found[name].size, "url": page.url("artifact", artifact=found[name].code)}
+        {"label": label, "name": name, "size": found[name].size, "url": address(found[name])}
         for label, name in files_of(scene)
         if name in found
     ]

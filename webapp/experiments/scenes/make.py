@@ -15,6 +15,7 @@ from jobs.models import Experiment
 from webapp.experiments.detection.gallery import whole
 from webapp.experiments.page import Page
 from webapp.experiments.scenes.gallery import GROUPS, in_full, items
+from webapp.experiments.scenes.tiles import patterns
 
 NEWEST = 8  # scenes in the strip
 SOURCES = 60  # scenes that can be edited, the newest
@@ -37,14 +38,6 @@ def is_ready(experiment: Experiment) -> bool:
         "stage", flat=True
     )
     return set(done) >= set(TRAINED)
-
-
-def patterns(page: Page) -> dict[str, str]:
-    """Addresses of a scene's manifest and poster with 0 in the place of its number, for scripts."""
-    return {
-        "manifest_pattern": page.url("item", part="scene", key="0"),
-        "poster_pattern": page.url("picture", part="poster", key="0"),
-    }
 
 
 def context(request: HttpRequest, page: Page) -> dict[str, Any]:

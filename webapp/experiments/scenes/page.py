@@ -11,10 +11,12 @@ from jobs.kinds.scenes.models import GeneratedScene, SceneSet
 from jobs.kinds.scenes.spec import BUILTIN
 from jobs.models import Experiment
 from webapp.experiments.kind_pages import Chart, Download, Json, KindPage, Tab
+from webapp.experiments.offline.content import Offline
 from webapp.experiments.page import Page
-from webapp.experiments.scenes import make, pictures, sets, tables, views
+from webapp.experiments.scenes import make, pictures, sets, tables, tiles, views
 from webapp.experiments.scenes.gallery import OPERATIONS, ORDERS, Filters, gallery, in_full
 from webapp.experiments.scenes.manifests import manifest
+from webapp.experiments.scenes.offline import offline_content
 
 
 def cameras(page: Page, key: str) -> Json | None:
@@ -34,6 +36,7 @@ class ScenesPage(KindPage):
         "loss": Chart("Losses", state=frozenset({"runs", "losses"})),
         "scores": Chart("Evaluation", state=frozenset({"scores"})),
     }
+    tiles = tiles.TILES
     samples_are = "scenes and pictures"
     nameless = (".rgba.gz", "/map.png")  # what the viewer draws from
     items = {"scene": manifest, "cameras": cameras}
@@ -56,6 +59,9 @@ class ScenesPage(KindPage):
         if setting == "data" and (found := sets.set_of(experiment)):
             return f"{found.name} ({value})"
         return None
+
+    def offline(self, experiment: Experiment, state: Json, data: Json) -> Offline:
+        return offline_content(experiment, state["kind"])
 
     def context(self, request: HttpRequest, page: Page, tab: str) -> dict[str, Any]:
         can_make = page.access.can_write and page.experiment.spec.get("train", True)
@@ -90,8 +96,8 @@ class ScenesPage(KindPage):
         newest = drawn.select_related("parent").order_by("-number").first()
         return {
             "shown": in_full(page, newest) if newest else None,
-            **make.patterns(page),
-            "view_pattern": views.picture_url(page, 0, "input", 0),
+            **tiles.patterns(page),
+            "view_url": views.picture_url(page, 0, "input", 0),
             "quality_url": page.url("tab", tab="quality"),
             "data_url": page.url("tab", tab="data"),
         }

@@ -22,8 +22,11 @@ function filled(made, attributes, children) {
   return made;
 }
 
+/** The file with all icons; every page names it once. */
+export const iconsUrl = () => document.querySelector("[data-icons]").dataset.icons;
+
 export function icon(name) {
-  const use = svg("use", { href: `${document.querySelector("[data-icons]").dataset.icons}#i-${name}` });
+  const use = svg("use", { href: `${iconsUrl()}#i-${name}` });
   return svg("svg", { class: "icon", "aria-hidden": "true" }, use);
 }
 

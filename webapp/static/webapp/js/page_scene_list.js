@@ -1,9 +1,9 @@
 // The Scenes tab.
 
-import { remember } from "./dom.js";
 import { count } from "./format.js";
 import { getState, onState } from "./live.js";
 import { mountPart } from "./parts.js";
+import { keepView } from "./scene_view.js";
 
 const part = document.querySelector("[data-browser]");
 let seen = null; // scenes there were when the gallery was made
@@ -11,12 +11,7 @@ let seen = null; // scenes there were when the gallery was made
 const show = mountPart(part, (fresh) => {
   seen = getState().kind.counts.drawn;
   fresh.querySelector("[data-apply]").hidden = true;
-  const viewer = fresh.querySelector("canopy-scene");
-  if (viewer) {
-    const view = new URLSearchParams(location.search).get("view");
-    if (view) viewer.setAttribute("view", view);
-    viewer.addEventListener("camerachange", ({ detail }) => remember("view", detail.view || null));
-  }
+  keepView(fresh.querySelector("canopy-scene"));
   offer(getState());
 });
 

@@ -1,7 +1,7 @@
 // The panel that shows one scene in 3D: which scene, its viewer, what is said about it. The viewer itself is <canopy-scene>.
 
-import { element, remember, setText } from "./dom.js";
-import { page } from "./live.js";
+import { element, iconsUrl, setText } from "./dom.js";
+import { keepView } from "./scene_view.js";
 import { score } from "./scenes_state.js";
 
 const REFRESH = 1500; // ms between two looks at a scene that forms
@@ -18,20 +18,12 @@ export function mountStage(panel, patterns) {
   let shown = Number(panel.dataset.number) || 0;
   let told = "";
   let asked = 0;
-  watch(body.querySelector("canopy-scene"));
-
-  /** The address holds the view, and a link to it shows the same. */
-  function watch(viewer) {
-    if (!viewer) return;
-    const view = new URLSearchParams(location.search).get("view");
-    if (view && !viewer.hasAttribute("view")) viewer.setAttribute("view", view);
-    viewer.addEventListener("camerachange", ({ detail }) => remember("view", detail.view || null));
-  }
+  keepView(body.querySelector("canopy-scene"));
 
   function make(scene) {
-    const made = element("canopy-scene.viewer", { src: addressOf(patterns.manifest, scene.number), label: `Scene ${scene.number}`, "data-icons": page.icons },
+    const made = element("canopy-scene.viewer", { src: addressOf(patterns.manifest, scene.number), label: `Scene ${scene.number}`, "data-icons": iconsUrl() },
       scene.state === "drawn" ? element("img.scene-poster", { src: addressOf(patterns.poster, scene.number), alt: `Scene ${scene.number}, a picture` }) : null);
-    watch(made);
+    keepView(made);
     body.replaceChildren(made);
     return made;
   }

@@ -52,6 +52,23 @@ function choose() {
   if (liveOnly) form.elements.freeze.checked = false;
 }
 
+/** A button of the page may ask for a thing of its own, such as one scene of many; others leave the dialog as it is. */
+document.addEventListener("click", ({ target }) => {
+  const opener = target.closest("[data-open='share']");
+  const what = part("what");
+  if (!opener || !what) return;
+  const before = what.querySelector("[data-asked]");
+  const { shareTarget, shareScope, shareTitle } = opener.dataset;
+  if (!before && !shareTarget) return;
+  before?.remove();
+  if (shareTarget) {
+    what.append(element("option", { value: shareTarget, "data-scope": shareScope, "data-samples": "", "data-live-only": true, "data-asked": true }, shareTitle));
+    what.selectedIndex = what.options.length - 1;
+  }
+  show(false);
+  choose();
+}, true); // before the dialog opens
+
 function show(made) {
   part("form").hidden = made;
   part("result").hidden = !made;
