@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from webapp.notifications import views
+
+urlpatterns = [
+    path("account/mail/", views.mail_setting, name="mail-setting"),
+    path("teams/<uuid:team>/webhooks/", views.webhooks, name="webhooks"),
+    path("teams/<uuid:team>/webhooks/new/", views.add, name="webhook-add"),
+    path("teams/<uuid:team>/webhooks/<uuid:webhook>/", views.webhook, name="webhook"),
+    path("teams/<uuid:team>/webhooks/<uuid:webhook>/test/", views.test, name="webhook-test"),
+    path("teams/<uuid:team>/webhooks/<uuid:webhook>/remove/", views.remove, name="webhook-remove"),
+]
