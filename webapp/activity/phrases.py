@@ -26,6 +26,8 @@ PHRASES = {
     "webhook-add": "added a webhook",
     "webhook-test": "tested the webhook",
     "webhook-remove": "removed the webhook",
+    "alert-add": "added an alert to",
+    "alert-remove": "removed the alert",
     "mail-setting": "changed when mail is sent",
     "price-add": "added a price",
     "price-change": "changed the price",

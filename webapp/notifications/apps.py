@@ -11,7 +11,9 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from jobs import chores
         from jobs.signals import experiment_ended
-        from webapp.notifications import delivery, events
+        from webapp.notifications import alerts, delivery, events
 
         experiment_ended.connect(events.on_experiment_ended, dispatch_uid="notifications")
+        experiment_ended.connect(alerts.on_experiment_ended, dispatch_uid="alerts")
+        chores.register("alerts", alerts.watch, seconds=30.0)
         chores.register("deliveries", delivery.deliver, seconds=2.0)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from jobs.models import Experiment, Status
-from webapp.accounts.models import Team
+from webapp.accounts.models import Team, User
 from webapp.notifications.models import TEST, Delivery, Event, Mail, MailSetting, MailWhen, Webhook
 
 _EVENTS = {Status.FINISHED: Event.FINISHED, Status.FAILED: Event.FAILED, Status.CANCELLED: Event.CANCELLED}
@@ -27,11 +27,27 @@ _MAILED: dict[str, set[Status]] = {
 def on_experiment_ended(sender: Any, *, experiment: Experiment, **_: Any) -> None:
     """Receiver of jobs.signals.experiment_ended."""
     status = Status(experiment.status)
-    event = _EVENTS[status]
+    tell_webhooks(_EVENTS[status], experiment)
+    owner = experiment.owner
+    setting = MailSetting.objects.filter(user=owner).first() if owner else None
+    if owner and setting and status in _MAILED[setting.when]:
+        why = "You get this because your account says so: " + settings.PUBLIC_URL + reverse("account")
+        write_to(owner, experiment, _ENDINGS[status], experiment.reason if status != Status.FINISHED else "", why)
+
+
+def tell_webhooks(event: Event, experiment: Experiment, **about: Any) -> None:
     for webhook in Webhook.objects.filter(team=experiment.team_id):
         if event in webhook.events:
-            queue(webhook, event, experiment.team, {"experiment": _described(experiment)})
-    _mail_owner(experiment, status)
+            queue(webhook, event, experiment.team, {"experiment": _described(experiment), **about})
+
+
+def write_to(user: User, experiment: Experiment, what: str, reason: str, why: str) -> None:
+    """Have a mail sent that begins with the experiment's name and ``what``, unless the person left or is shut out."""
+    if not user.is_active or not experiment.team.memberships.filter(user=user).exists():
+        return
+    subject = f"{' '.join(experiment.name.split())} {what}"  # a header has one line
+    lines = [f"{subject}.", reason, _link(experiment), why]
+    Mail.objects.create(user=user, subject=subject[:200], body="\n\n".join(line for line in lines if line) + "\n")
 
 
 def queue(webhook: Webhook, event: str, team: Team, about: dict[str, Any]) -> Delivery:
@@ -70,19 +86,3 @@ def _described(experiment: Experiment) -> dict[str, Any]:
         "finished_at": experiment.finished_at,
         "summary": experiment.summary,
     }
-
-
-def _mail_owner(experiment: Experiment, status: Status) -> None:
-    """Unless the owner does not want it, left the team, or is shut out."""
-    owner = experiment.owner
-    if owner is None or not owner.is_active or not experiment.team.memberships.filter(user=owner).exists():
-        return
-    setting = MailSetting.objects.filter(user=owner).first()
-    if setting is None or status not in _MAILED[setting.when]:
-        return
-    name = " ".join(experiment.name.split())  # a header has one line
-    lines = [f"{name} {_ENDINGS[status]}.", experiment.reason if status != Status.FINISHED else "", _link(experiment)]
-    lines.append(f"You get this because your account says so: {settings.PUBLIC_URL}{reverse('account')}")
-    Mail.objects.create(
-        user=owner, subject=f"{name} {_ENDINGS[status]}", body="\n\n".join(line for line in lines if line) + "\n"
-    )

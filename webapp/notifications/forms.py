@@ -4,11 +4,13 @@ from typing import Any
 
 from django import forms
 
+from jobs.models import Experiment
 from webapp.accounts.models import Team, User
-from webapp.notifications.models import Event, MailSetting, MailWhen, Webhook
+from webapp.notifications.models import Alert, Condition, Event, MailSetting, MailWhen, Webhook
 from webapp.notifications.sending import Refused, check_url
 
 MOST_WEBHOOKS = 20  # of a team
+MOST_ALERTS = 20  # of an experiment
 
 
 class WebhookForm(forms.Form):
@@ -56,3 +58,31 @@ class MailForm(forms.Form):
     def save(self) -> MailSetting:
         setting, _ = MailSetting.objects.update_or_create(user=self.user, defaults=self.cleaned_data)
         return setting
+
+
+class AlertForm(forms.Form):
+    condition = forms.ChoiceField(label="Tell me when", choices=Condition.choices)
+    number = forms.FloatField(
+        min_value=-1e9,
+        max_value=1e9,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+        help_text="A coverage of 74% is 0.74.",
+    )
+
+    def __init__(self, experiment: Experiment, data: Any = None) -> None:
+        super().__init__(data, auto_id="alert_%s")
+        self.experiment = experiment
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        is_time = values.get("condition") in {Condition.LONGER, Condition.STUCK}
+        if is_time and "number" in values and values["number"] <= 0:
+            self.add_error("number", "Write a time above zero.")
+        if self.experiment.has_ended:
+            self.add_error(None, "The experiment has ended. Retry it or draw more first.")
+        if self.experiment.alerts.count() >= MOST_ALERTS:
+            self.add_error(None, f"An experiment has at most {MOST_ALERTS} alerts. Remove one that nobody needs.")
+        return values
+
+    def create(self, by: User) -> Alert:
+        return Alert.objects.create(experiment=self.experiment, created_by=by, **self.cleaned_data)

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from jobs.models import Experiment
 from webapp.accounts.models import Team, User
 
 
@@ -21,6 +22,7 @@ class Event(models.TextChoices):
     FINISHED = "experiment.finished", "An experiment is finished"
     FAILED = "experiment.failed", "An experiment failed"
     CANCELLED = "experiment.cancelled", "An experiment was cancelled"
+    ALERT = "alert", "An alert rule of an experiment holds"
 
 
 TEST = "test"  # what the Test button sends, whatever was chosen
@@ -143,3 +145,36 @@ class MailSetting(models.Model):
 
     def __str__(self) -> str:
         return self.get_when_display()
+
+
+class Condition(models.TextChoices):
+    """What an alert waits for; its number stands in place of the dots."""
+
+    AT_LEAST = "at_least", "The result is at least …"  # as in Experiment.summary: a coverage of 74% is 0.74
+    AT_MOST = "at_most", "The result is at most …"
+    LONGER = "longer", "It runs for more than … hours"
+    STUCK = "stuck", "It runs for … minutes without progress"
+
+
+class Alert(models.Model):
+    """A rule of one experiment. It holds once: then whoever made it and the team's webhooks are told."""
+
+    code = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="alerts")
+    condition = models.CharField(max_length=8, choices=Condition)
+    number = models.FloatField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    fired_at = models.DateTimeField(null=True, blank=True)
+    said = models.CharField(max_length=200, blank=True)  # what was so when it held, in words
+    # For STUCK: units done when somebody looked, and since when there are as many.
+    done = models.PositiveBigIntegerField(default=0)
+    done_since = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[models.Manager[Alert]] = models.Manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["experiment"], condition=Q(fired_at=None), name="waiting_alerts")]
+
+    def __str__(self) -> str:
+        return self.get_condition_display().replace("…", f"{self.number:g}")

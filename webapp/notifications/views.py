@@ -1,4 +1,4 @@
-"""The pages of a team's webhooks, which owners see and manage, and the personal setting for mail."""
+"""The pages of a team's webhooks, which owners see and manage, the alerts of an experiment, the setting for mail."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from webapp import rate_limits
 from webapp.accounts.models import Team, User
-from webapp.experiments.access import get_team
+from webapp.experiments.access import ExperimentAccess, get_team, resolve_member
 from webapp.notifications import events
-from webapp.notifications.forms import MailForm, WebhookForm
-from webapp.notifications.models import Event, State, Webhook
+from webapp.notifications.forms import AlertForm, MailForm, WebhookForm
+from webapp.notifications.models import Alert, Event, State, Webhook
 
 _SHOWN = 50  # deliveries on a page
 _CHIPS = {State.WAITING: ("queued", "clock"), State.SENT: ("finished", "check"), State.GIVEN_UP: ("failed", "warn")}
@@ -77,6 +77,37 @@ def remove(request: HttpRequest, team: UUID, webhook: UUID) -> HttpResponse:
     get_object_or_404(Webhook, team=found, code=webhook).delete()
     messages.success(request, "The webhook is removed, with what it was still to be told.")
     return redirect("webhooks", team)
+
+
+@require_safe
+def alerts(request: HttpRequest, code: UUID) -> HttpResponse:
+    access = resolve_member(request, code)
+    return _alerts(request, access, AlertForm(access.experiment))
+
+
+@require_POST
+def alert_add(request: HttpRequest, code: UUID) -> HttpResponse:
+    access = resolve_member(request, code, write=True)
+    form = AlertForm(access.experiment, request.POST)
+    if not form.is_valid():
+        return _alerts(request, access, form, status=422)
+    form.create(cast(User, request.user))
+    messages.success(request, "You are told once, as soon as it is so.")
+    return redirect("alerts", code)
+
+
+def _alerts(request: HttpRequest, access: ExperimentAccess, form: AlertForm, *, status: int = 200) -> HttpResponse:
+    found = access.experiment.alerts.select_related("created_by").order_by("created_at")
+    context = {"access": access, "experiment": access.experiment, "alerts": found, "form": form}
+    return render(request, "notifications/alerts.html", context, status=status)
+
+
+@require_POST
+def alert_remove(request: HttpRequest, code: UUID, alert: UUID) -> HttpResponse:
+    access = resolve_member(request, code, write=True)
+    get_object_or_404(Alert, experiment=access.experiment, code=alert).delete()
+    messages.success(request, "The alert is removed.")
+    return redirect("alerts", code)
 
 
 @require_POST
