@@ -49,7 +49,7 @@ def _holds(alert: Alert, now: datetime) -> str:
         return ""
     if alert.condition == Condition.LONGER:
         is_over = experiment.started_at and now - experiment.started_at > timedelta(hours=alert.number)
-        return f"it runs for more than {alert.number:g} hours" if is_over else ""
+        return f"it runs for more than {alert.number:g} h" if is_over else ""
     return _stuck(alert, now)
 
 
@@ -59,7 +59,7 @@ def _stuck(alert: Alert, now: datetime) -> str:
         Alert.objects.filter(pk=alert.pk).update(done=done, done_since=now)
         return ""
     is_over = now - alert.done_since >= timedelta(minutes=alert.number)
-    return f"no progress for {alert.number:g} minutes; units done: {done:,}" if is_over else ""
+    return f"no progress for {alert.number:g} min; units done: {done:,}" if is_over else ""
 
 
 @transaction.atomic

@@ -74,7 +74,7 @@ def test_it_runs_too_long(make_experiment: Make, bob: User) -> None:
     alerts.watch()
     short.refresh_from_db()
     long.refresh_from_db()
-    assert short.said == "it runs for more than 1.5 hours" and long.fired_at is None
+    assert short.said == "it runs for more than 1.5 h" and long.fired_at is None
 
 
 def test_it_stands_still(make_experiment: Make, bob: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_it_stands_still(make_experiment: Make, bob: User, monkeypatch: pytest.M
     assert not look_at(20, done=1)  # it waits for a worker
     Experiment.objects.update(status=Status.RUNNING)
     assert not look_at(21, done=1) and not look_at(25, done=1)
-    assert look_at(26, done=1) and made.said == "no progress for 5 minutes; units done: 1"
+    assert look_at(26, done=1) and made.said == "no progress for 5 min; units done: 1"
 
 
 def test_alerts_are_made_and_removed_on_a_page(
