@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from jobs import dispatch, live, logbook, usage
+from jobs import dispatch, live, logbook, signals, usage
 from jobs.models import ENDED, Experiment, Shard, ShardStatus, Status, next_seq
 from jobs.selection import best_queued
 
@@ -227,6 +227,7 @@ def cancel(experiment_id: int, reason: str) -> None:
         Experiment.objects.filter(pk=experiment_id).update(status=Status.CANCELLED, reason=reason, finished_at=now)
         logbook.write(experiment_id, seq, [logbook.Line(reason, "warning")])
         summarise(experiment_id)
+        signals.tell_ended(experiment_id)
         live.announce_on_commit(experiment_id)
 
 
@@ -294,9 +295,12 @@ def roll_up(experiment_id: int, seq: int) -> None:
     counted = experiment.shards.filter(aside=False)
     counts = dict(counted.values_list("status").annotate(n=Count("id")).order_by())
     status = experiment_status(counts, experiment.started_at is not None)
-    if status != experiment.status:
+    changed = status != experiment.status
+    if changed:
         _enter(experiment, status, seq)
     summarise(experiment_id)
+    if changed and status in ENDED:
+        signals.tell_ended(experiment_id)
     live.announce_on_commit(experiment_id)
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from jobs import dispatch, leases, retention
+from jobs import chores, dispatch, leases, retention
 from jobs.models import Experiment, Queue, Shard, ShardStatus, Status, Worker, next_seq
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ def run(stopping: threading.Event) -> None:
     """Reconcile until ``stopping`` is set; a database that is away only delays the next round."""
     pause = min(_LONGEST_ROUND_SECONDS, settings.LEASE_SECONDS / 2)
     prune_daily = retention.Daily(retention.prune)
+    chores.start(stopping)
     while not stopping.is_set():
         try:
             reconcile()

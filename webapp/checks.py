@@ -94,6 +94,19 @@ def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(Tags.security)
+def check_webhooks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.WEBHOOK_PRIVATE or not settings.OPEN_SIGN_UP or not _public_hosts():
+        return []
+    return [
+        Warning(
+            "Anybody can sign up, and webhooks may call private addresses: strangers can reach servers inside.",
+            hint="Unset CANOPY_WEBHOOK_PRIVATE, or set CANOPY_OPEN_SIGN_UP=false.",
+            id="canopy.W009",
+        )
+    ]
+
+
 @register(Tags.caches, deploy=True)
 def check_broker(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The one check that opens a connection, so it runs on request only."""

@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "webapp.api",
     "webapp.boards",
     "webapp.experiments",
+    "webapp.notifications",
     "webapp.prices",
     "webapp.sharing",
     "jobs",
@@ -261,6 +262,11 @@ EMAIL_HOST_PASSWORD = env.secret("CANOPY_SMTP_PASSWORD")
 EMAIL_USE_TLS = env.boolean("CANOPY_SMTP_TLS", True)
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
 DEFAULT_FROM_EMAIL = env.text("CANOPY_MAIL_FROM", "canopy@localhost")
+# What links in mails and webhooks begin with: they are made where no request tells the address.
+PUBLIC_URL = env.text("CANOPY_URL").rstrip("/") or (
+    f"https://{ALLOWED_HOSTS[0]}" if HTTPS and ALLOWED_HOSTS else f"http://localhost:{env.integer('CANOPY_PORT', 8000)}"
+)
+WEBHOOK_PRIVATE = env.boolean("CANOPY_WEBHOOK_PRIVATE", False)  # whether webhooks may call private addresses
 
 # --- files ------------------------------------------------------------------------------------------------------------
 

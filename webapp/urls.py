@@ -9,6 +9,7 @@ urlpatterns = [
     path("", include("webapp.activity.urls")),
     path("", include("webapp.api.urls")),
     path("", include("webapp.operations.urls")),
+    path("", include("webapp.notifications.urls")),
     path("", include("webapp.prices.urls")),
     path("", include("webapp.boards.urls")),
     path("", include("webapp.sharing.urls")),

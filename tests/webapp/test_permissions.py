@@ -25,6 +25,7 @@ from webapp.api.models import make_token
 from webapp.boards import services as boards
 from webapp.boards.content import Content
 from webapp.boards.freezing import freeze
+from webapp.notifications.models import Alert, Webhook
 from webapp.prices.models import Price
 from webapp.sharing.models import ShareLink
 from webapp.tokens import hash_token
@@ -106,6 +107,15 @@ PAGES = {
     "worker-drain": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", "worker", on="1"),  # the owner is an operator
     "queue": Page(READ, ("team",)),
     "queue-order": post((SIGN_IN, 404, 403, 403, 404, SIGN_IN), "team", order=""),  # nothing to order
+    "webhooks": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team",)),
+    "webhook": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "webhook")),
+    "webhook-add": post((SIGN_IN, 404, 403, 403, 422, SIGN_IN), "team"),  # without an address
+    "webhook-test": post(MANAGE, "team", "webhook"),
+    "webhook-remove": post(MANAGE, "team", "webhook"),
+    "mail-setting": post((SIGN_IN, 302, 302, 302, 302, SIGN_IN), when="all"),
+    "alerts": Page(READ, ("code",)),
+    "alert-add": post((SIGN_IN, 404, 403, 422, 422, SIGN_IN), "code"),  # without a number
+    "alert-remove": post(WRITE, "code", "alert"),
     "prices": Page(READ, ("team",)),
     "price-add": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price_kind")),
     "price-change": Page((SIGN_IN, 404, 403, 403, 200, SIGN_IN), ("team", "price")),
@@ -297,6 +307,8 @@ def world(
             "price_kind": "tokens",
             "worker": "gpu@nowhere",
             "price": price.code,
+            "alert": Alert.objects.create(experiment=experiment, condition="stuck", number=5).code,
+            "webhook": Webhook.objects.create(team=team, url="https://lab.example.org/hook").code,
             "tab": "config",
             "part": "forecast",
             "name": "coverage.csv",
