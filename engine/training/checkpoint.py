@@ -35,7 +35,7 @@ def as_saved(value: Any) -> Any:
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write tensors, numbers, texts and containers of them, in one step."""
-    part = path.with_suffix(path.suffix + ".part")
+    part = _draft(path)
     torch.save({"format": _FORMAT, **state}, part)
     _settle(part, path)
 
@@ -53,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def save_weights(path: Path, model: nn.Module, notes: Mapping[str, str]) -> None:
     """A model's state dict as safetensors with `notes` in the header, in one step."""
-    part = path.with_suffix(path.suffix + ".part")
+    part = _draft(path)
     save_file(
         {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, part, dict(notes)
     )
@@ -67,6 +67,11 @@ def load_weights(path: Path, model: nn.Module) -> None:
         model.load_state_dict(state)
     except Exception as error:  # a damaged file raises what the reader likes
         raise WeightsError(f"{path.name} does not fit this model: {error}") from error
+
+
+def _draft(path: Path) -> Path:
+    """Where this process writes first: of several that train together, two may have the same to say at once."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")
 
 
 def _settle(part: Path, path: Path) -> None:
