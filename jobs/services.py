@@ -15,9 +15,9 @@ from django.db import transaction
 from django.db.models import Q, Sum
 from pydantic import BaseModel, ValidationError
 
-from jobs import leases, live, logbook, usage
+from jobs import dispatch, leases, live, logbook, usage
 from jobs.kinds.base import Kind, SpecError, StagePlan
-from jobs.models import Artifact, Experiment, Priority, Queue, Shard, ShardStatus, Status, next_seq
+from jobs.models import Artifact, Experiment, Priority, Queue, Shard, ShardStatus, Status, Worker, next_seq
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +173,15 @@ def reorder(*, team: Any, experiments: Sequence[Experiment]) -> None:
         raise Refused("Only the team's own experiments can be ordered.")
     for place, experiment in enumerate(experiments):
         Experiment.objects.filter(pk=experiment.pk).update(place=place - len(experiments))
+
+
+@transaction.atomic
+def drain(*, worker: Worker, draining: bool) -> None:
+    """Have a worker finish its shard and take nothing new; or take shards again, with a ring to begin."""
+    Worker.objects.filter(pk=worker.pk).update(draining=draining)
+    worker.draining = draining
+    if not draining:
+        dispatch.ring_on_commit({worker.queue: 1})
 
 
 @transaction.atomic

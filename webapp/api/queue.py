@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from ninja import Router
 
-from jobs import dispatch, services, usage
+from jobs import services, usage
 from jobs.live import alive_workers
 from jobs.models import Experiment, Queue, Worker
 from webapp.accounts.models import Team
@@ -40,10 +40,7 @@ def drain_worker(request: HttpRequest, team: UUID, body: DrainIn) -> dict[str, A
     worker = Worker.objects.select_related("shard__experiment").filter(name=body.worker).first()
     if worker is None:
         raise Http404("no such worker")
-    Worker.objects.filter(pk=worker.pk).update(draining=body.draining)
-    worker.draining = body.draining
-    if not body.draining:
-        dispatch.ring(worker.queue)
+    services.drain(worker=worker, draining=body.draining)
     return _worker(worker, found, alive_workers().filter(pk=worker.pk).exists())
 
 

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.views.decorators.http import require_POST, require_safe
 
-from jobs import dispatch, services, usage
+from jobs import services, usage
 from jobs.models import Experiment, Queue, Worker
 from webapp.accounts.models import User
 from webapp.experiments.access import get_team
@@ -95,9 +95,7 @@ def drain(request: HttpRequest, team: UUID, worker: str) -> HttpResponse:
     found = Worker.objects.filter(name=worker).first()
     if found is None:
         raise Http404("No such worker.")
-    Worker.objects.filter(pk=found.pk).update(draining=draining)
-    if not draining:
-        dispatch.ring(found.queue)
+    services.drain(worker=found, draining=draining)
     done = "finishes what it does and takes nothing new" if draining else "takes shards again"
     messages.success(request, f"{found.name} {done}.")
     return redirect("workers", team)
